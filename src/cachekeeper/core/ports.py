@@ -1,0 +1,313 @@
+"""What the rules and services need from the world; ``store`` and ``origin`` provide it.
+
+Times are seconds since 1970 unless a name says otherwise; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from cachekeeper.core.device import Access, Held, Ledger
+from cachekeeper.core.request import Receipt, Request
+from cachekeeper.core.stamps import Found
+from cachekeeper.core.strategy import Strategy
+
+Clock = Callable[[], float]
+
+
+class Tier(Protocol):
+    """A place that an entry can be."""
+
+    @property
+    def name(self) -> str:
+        """``memory``, ``redis`` or ``disk``."""
+
+    def read(self, key: str) -> Found | None:
+        """The entry if it is fresh by its stamp, and the epoch at which it was found so."""
+
+    def fill(self, key: str, found: Found) -> int | None:
+        """Store an entry known to be valid at an epoch.
+
+        Returns the epoch at which it was stored and valid; None when it is invalid by now or
+        nothing for this tier.
+        """
+
+    def remove(self, keys: Iterable[str]) -> int:
+        """Delete entries; returns how many there were."""
+
+
+class SharedTier(Tier, Protocol):
+    """A tier that a worker can reach for every process."""
+
+    def present(self, keys: Iterable[str]) -> list[str]:
+        """Those of the keys that have an entry, fresh or not."""
+
+
+class Marks(Protocol):
+    """Which source was invalidated last."""
+
+    def epoch(self) -> int:
+        """The current epoch."""
+
+    def mark(self, request: Request, now: float) -> int:
+        """Make stale what was made from the request's seeds; returns the epoch."""
+
+
+class TrimmableMarks(Protocol):
+    """Marks that can be forgotten."""
+
+    def trim(self, before: float) -> int:
+        """Forget marks set before a time; returns how many."""
+
+
+class Nodes(Protocol):
+    """The processes that hold a memory tier."""
+
+    def acknowledged(self) -> dict[str, int]:
+        """Every registered node and the epoch it has applied."""
+
+    def silent_since(self, before: float) -> list[str]:
+        """Nodes that have not reported since a time."""
+
+    def leave(self, nodes: Iterable[str]) -> None:
+        """Forget nodes."""
+
+
+class Receipts(Protocol):
+    """What became of each request."""
+
+    def save(self, receipts: Iterable[Receipt]) -> None:
+        """Keep receipts."""
+
+    def load(self, request_id: str) -> Receipt | None:
+        """A receipt by the id of its request."""
+
+    def trim(self, before: float) -> int:
+        """Forget old ones; returns how many."""
+
+
+class Pending(Protocol):
+    """Requests that wait for beat or a full batch."""
+
+    def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
+        """Take the oldest requests under a token until a deadline."""
+
+    def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:
+        """Forget claimed requests that are done."""
+
+    def requeue_overdue(self, now: float) -> tuple[int, int]:
+        """(requeued, buried) of claims whose deadline has passed."""
+
+    def orphans(self) -> int:
+        """Forget requests that neither wait nor are claimed; returns how many."""
+
+
+class DeadLetters(Protocol):
+    """Work that was given up."""
+
+    def bury(self, work: object, reason: str, now: float) -> None:
+        """Keep what could not be done, and why."""
+
+
+class Heartbeat(Protocol):
+    """The sign that the schedule is alive."""
+
+    def record(self, now: float, worker: str) -> None:
+        """A tick arrived at a worker."""
+
+
+class Garbage(Protocol):
+    """Keys invalidated lazily, whose bytes still lie about."""
+
+    def add(self, keys: Iterable[str], now: float) -> None:
+        """Remember keys."""
+
+    def take(self, limit: int) -> list[str]:
+        """The oldest; they stay until done."""
+
+    def done(self, keys: Iterable[str]) -> None:
+        """Their bytes are gone."""
+
+
+class Expiry(Protocol):
+    """When each key expires, in order."""
+
+    def due(self, now: float, limit: int) -> list[str]:
+        """The keys whose time has come."""
+
+    def forget(self, keys: Iterable[str], now: float) -> None:
+        """Drop keys unless they were filled again meanwhile."""
+
+
+class EdgeChange(Protocol):
+    """One edge that came (``op`` "+") or went ("-")."""
+
+    @property
+    def op(self) -> str:
+        """``+`` or ``-``."""
+
+    @property
+    def u(self) -> str:
+        """The source."""
+
+    @property
+    def v(self) -> str:
+        """What was derived from it."""
+
+
+class GraphStore(Protocol):
+    """The shared dependency graph."""
+
+    def edges(self) -> Iterator[tuple[str, str]]:
+        """Every edge."""
+
+    def nodes(self) -> list[str]:
+        """Every key it knows."""
+
+    def position(self) -> str:
+        """Where the log of changes stands."""
+
+    def changes(self, after: str) -> tuple[str, Iterable[EdgeChange]] | None:
+        """The changes after a position; None when the log no longer reaches back."""
+
+    def prune(self, key: str) -> bool:
+        """Forget a key that nothing needs; whether it went."""
+
+    def publish(self, statistics: dict[str, int | float]) -> None:
+        """Keep figures for people."""
+
+
+class Devices(Protocol):
+    """Ledgers and manifests of devices."""
+
+    def ids(self) -> list[str]:
+        """Every device that ever reserved a byte."""
+
+    def access(self, device: str, path: str, now: float) -> Access:
+        """Look a path up and count the access."""
+
+    def reserve(
+        self, device: str, path: str, size: int, quota: int, token: str, deadline: float
+    ) -> int | None:
+        """Reserve bytes: 0 when reserved, else how many are missing; None when busy."""
+
+    def commit(self, device: str, path: str, token: str, held: Held) -> bool:
+        """Turn a reservation into an entry."""
+
+    def release(self, device: str, path: str, token: str) -> bool:
+        """Give a reservation back."""
+
+    def evict(
+        self, device: str, wanted: int, token: str, deadline: float, below: float | None
+    ) -> list[str]:
+        """Take entries of lowest rank out; their bytes count until released."""
+
+    def remove_expired(
+        self, device: str, path: str, token: str, deadline: float, now: float
+    ) -> bool:
+        """Take one expired entry out; its bytes count until released."""
+
+    def entry(self, device: str, path: str) -> Held | None:
+        """One entry."""
+
+    def manifest(self, device: str) -> dict[str, Held]:
+        """Every entry by path."""
+
+    def overdue(self, device: str, now: float) -> list[tuple[str, str]]:
+        """(path, token) of reservations whose holder must be dead."""
+
+    def ledger(self, device: str) -> Ledger:
+        """Bytes used and reserved, and the counters."""
+
+    def saw_follow(self, before: str, path: str) -> None:
+        """Learn that one path was read after another."""
+
+    def followers(self, path: str) -> dict[str, float]:
+        """What was read after a path, and how often."""
+
+    def decay(self, factor: float, least: float) -> int:
+        """Age what was learnt; for how many paths."""
+
+
+class Files(Protocol):
+    """The files of devices."""
+
+    def put(self, device: str, path: str, body: bytes) -> str:
+        """Give a device a copy; returns its SHA-256."""
+
+    def restore(self, device: str, path: str, digest: str) -> bool:
+        """Make a copy the given content again; False when that is gone."""
+
+    def get(self, device: str, path: str) -> bytes | None:
+        """A device's copy."""
+
+    def delete(self, device: str, path: str) -> None:
+        """Take a copy away."""
+
+
+class Cause(Protocol):
+    """An invalidation as the log tells it."""
+
+    @property
+    def epoch(self) -> int:
+        """When, in the order of invalidations."""
+
+    @property
+    def request(self) -> str:
+        """The id of the request."""
+
+    @property
+    def at(self) -> float:
+        """When it was marked."""
+
+    @property
+    def strategy(self) -> str:
+        """How it was dispatched."""
+
+    @property
+    def reason(self) -> str:
+        """What the producer gave as the reason."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What was marked."""
+
+
+class Causes(Protocol):
+    """Past invalidations."""
+
+    def last(self, sources: Iterable[str]) -> Cause | None:
+        """The last one of any of the sources."""
+
+
+class Edges(Protocol):
+    """The graph next to a key."""
+
+    def inputs(self, key: str) -> list[str]:
+        """What it was derived from."""
+
+    def dependents(self, key: str) -> list[str]:
+        """What was derived from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which version of a file an origin has."""
+
+    size: int
+    token: str  # differs when the content may differ
+
+
+class Origin(Protocol):
+    """Where the truth is."""
+
+    def stat(self, path: str) -> Version:
+        """Size and version. Raises OriginMissing, OriginUnavailable."""
+
+    def read(self, path: str) -> bytes:
+        """The content. Raises OriginMissing, OriginUnavailable."""
+
+    def siblings(self, path: str) -> list[str]:
+        """The files in the same folder."""

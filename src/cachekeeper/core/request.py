@@ -1,0 +1,206 @@
+"""An invalidation as it is asked for, and the receipt of what became of it (SPEC 3.3).
+
+Both travel as JSON: the request in the task ``invalidation.request``, whose keyword arguments
+are the fields of ``Request``; the receipt under its id in Redis.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Final
+
+from cachekeeper.core.keys import check_key, check_namespace, check_tag, namespace_of
+from cachekeeper.core.stamps import (
+    source_of_key,
+    source_of_namespace,
+    source_of_tag,
+    source_of_value,
+)
+from cachekeeper.core.strategy import Consistency, Strategy, check_choice
+from cachekeeper.errors import InvalidInput
+
+MAX_SEEDS: Final = 1000  # a mark is one script, and a script must stay short
+MAX_REASON: Final = 200
+MAX_ID: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to invalidate, when, how surely, and why."""
+
+    id: str
+    keys: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    strategy: Strategy = Strategy.IMMEDIATE
+    consistency: Consistency = Consistency.EVENTUAL
+    cascade: bool = True
+    reason: str = ""
+    at: float = 0.0  # when it was asked for, seconds since 1970
+
+    @property
+    def seeds(self) -> list[str]:
+        """The sources to mark."""
+        of_key = source_of_key if self.cascade else source_of_value
+        return [
+            *map(of_key, self.keys),
+            *map(source_of_tag, self.tags),
+            *map(source_of_namespace, self.namespaces),
+        ]
+
+    def covers(self, key: str) -> bool:
+        """Whether it names the key or its namespace."""
+        return key in self.keys or namespace_of(key) in self.namespaces
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain JSON values, by field."""
+        return asdict(self) | {f: list(getattr(self, f)) for f in ("keys", "tags", "namespaces")}
+
+
+def make_request(
+    *,
+    id: object,
+    at: object,
+    keys: object = (),
+    tags: object = (),
+    namespaces: object = (),
+    strategy: object = Strategy.IMMEDIATE,
+    consistency: object = Consistency.EVENTUAL,
+    cascade: object = True,
+    reason: object = "",
+    **unknown: object,
+) -> Request:
+    """A checked request, from a caller's arguments or from the wire.
+
+    Raises:
+        InvalidInput: a field is malformed or unknown; nothing was changed.
+    """
+    if unknown:
+        known = ", ".join(f.name for f in fields(Request))
+        raise InvalidInput(min(unknown), unknown[min(unknown)], f"the fields {known}")
+    request = Request(
+        id=_check_id(id),
+        keys=tuple(check_key(k, f"keys[{i}]") for i, k in enumerate(_texts("keys", keys))),
+        tags=tuple(check_tag(t, f"tags[{i}]") for i, t in enumerate(_texts("tags", tags))),
+        namespaces=tuple(
+            check_namespace(n, f"namespaces[{i}]")
+            for i, n in enumerate(_texts("namespaces", namespaces))
+        ),
+        strategy=check_choice(Strategy, strategy),
+        consistency=check_choice(Consistency, consistency),
+        cascade=_check_bool(cascade),
+        reason=_check_reason(reason),
+        at=_check_time(at),
+    )
+    seeds = len(request.keys) + len(request.tags) + len(request.namespaces)
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise InvalidInput("keys", f"{seeds} names", f"1 to {MAX_SEEDS} keys, tags and namespaces")
+    return request
+
+
+class Status(StrEnum):
+    """How far a request is."""
+
+    PENDING = "pending"  # accepted; the old value may be served until it is dispatched
+    DONE = "done"
+    UNKNOWN = "unknown"  # marked, but what was asked to be verified could not be
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of a request. Times in seconds since 1970."""
+
+    id: str
+    status: Status
+    strategy: Strategy
+    consistency: Consistency
+    reason: str
+    names: list[str]  # the keys, tags and namespaces that were asked for
+    submitted: float
+    epoch: int = 0
+    affected: list[str] = field(default_factory=list)  # in the order of removal, at most 100
+    affected_count: int = 0
+    depth: int = 0
+    limits: list[str] = field(default_factory=list)  # every limit that was met, in words
+    removed: dict[str, int] = field(default_factory=dict)  # entries, by tier
+    nodes_asked: list[str] = field(default_factory=list)
+    nodes_silent: list[str] = field(default_factory=list)
+    verified: list[str] = field(default_factory=list)  # tiers that serve nothing older now
+    not_verified: list[str] = field(default_factory=list)  # what this version can't prove
+    batch: int = 0  # requests that were dispatched together
+    worker_pid: int = 0
+    started: float = 0.0
+    marked: float = 0.0
+    finished: float = 0.0
+    error: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be done."""
+        return self.status is not Status.PENDING
+
+    def to_json(self) -> str:
+        """The receipt as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Receipt:
+        """The opposite of ``to_json``."""
+        data: dict[str, Any] = json.loads(text)
+        data["status"] = Status(data["status"])
+        data["strategy"] = Strategy(data["strategy"])
+        data["consistency"] = Consistency(data["consistency"])
+        return cls(**data)
+
+
+def pending_receipt(request: Request) -> Receipt:
+    """The receipt of a request that was accepted just now."""
+    names = [*request.keys, *request.tags, *request.namespaces]
+    return Receipt(
+        request.id,
+        Status.PENDING,
+        request.strategy,
+        request.consistency,
+        request.reason,
+        names,
+        request.at,
+    )
+
+
+def request_from_wire(data: Mapping[str, object]) -> Request:
+    """A request from its JSON object. Raises InvalidInput."""
+    return make_request(**dict(data))
+
+
+def _texts(name: str, value: object) -> Iterable[object]:
+    if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
+        raise InvalidInput(name, value, "a list of texts")
+    return dict.fromkeys(value) if all(isinstance(v, str) for v in value) else value
+
+
+def _check_id(value: object) -> str:
+    if not (isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isprintable()):
+        raise InvalidInput("id", value, f"1 to {MAX_ID} printable characters")
+    return value
+
+
+def _check_bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput("cascade", value, "true or false")
+    return value
+
+
+def _check_reason(value: object) -> str:
+    if not (isinstance(value, str) and len(value) <= MAX_REASON):
+        raise InvalidInput("reason", value, f"text of at most {MAX_REASON} characters")
+    return value
+
+
+def _check_time(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e11:
+        raise InvalidInput("at", value, "seconds since 1970")
+    return float(value)

@@ -1,0 +1,82 @@
+"""Everything that Cachekeeper raises on purpose.
+
+::
+
+    CachekeeperError
+    ├── PermanentError            doing it again will fail again
+    │   ├── InvalidInput          a field is malformed: names it and what is allowed
+    │   │   └── ForbiddenPath     a path that would leave its folder
+    │   ├── ConfigurationError    a setting or the environment is wrong: refused at start
+    │   ├── OriginMissing         the origin has no such file
+    │   └── QuotaExceeded         can't fit, whatever is evicted
+    └── RetryableError            may succeed later
+        ├── CacheUnavailable      the cache server can't be reached
+        ├── BrokerUnavailable     the broker can't be reached: nothing was enqueued
+        ├── OriginUnavailable     the origin can't be read
+        ├── Busy                  somebody else is doing just that
+        └── ReceiptTimeout        the request has not ended yet
+"""
+
+from __future__ import annotations
+
+
+class CachekeeperError(Exception):
+    """Base of all errors of this package."""
+
+
+class PermanentError(CachekeeperError):
+    """Doing the same again will fail again: tasks don't retry it."""
+
+
+class RetryableError(CachekeeperError):
+    """The same call may succeed later."""
+
+
+class InvalidInput(PermanentError, ValueError):
+    """A value that is not allowed; nothing was changed.
+
+    ``field`` names it, ``value`` is what was given, ``allowed`` says what would do.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        shown = repr(value)
+        if len(shown) > 80:
+            shown = f"{shown[:77]}... ({len(shown)} characters)"
+        super().__init__(f"{field}: {shown} is not allowed; allowed: {allowed}")
+        self.field, self.value, self.allowed = field, value, allowed
+
+
+class ForbiddenPath(InvalidInput):
+    """A path that would leave the folder it belongs to, by ``..``, a link or an absolute name."""
+
+
+class ConfigurationError(PermanentError):
+    """The configuration or the environment is wrong; the process does not start."""
+
+
+class OriginMissing(PermanentError):
+    """The origin has no such file."""
+
+
+class QuotaExceeded(PermanentError):
+    """The object can't be held within the quota, whatever is evicted."""
+
+
+class CacheUnavailable(RetryableError):
+    """The cache server can't be reached."""
+
+
+class BrokerUnavailable(RetryableError):
+    """The broker can't be reached; nothing was enqueued."""
+
+
+class OriginUnavailable(RetryableError):
+    """The origin can't be read just now."""
+
+
+class Busy(RetryableError):
+    """The same thing is being done by somebody else at this moment."""
+
+
+class ReceiptTimeout(RetryableError, TimeoutError):
+    """The invalidation has not ended within the time given; it goes on."""

@@ -1,0 +1,69 @@
+"""Every queue and task name of the system, once.
+
+Queues are named ``domain.urgency``, tasks ``domain.verb_object``. Producers in any
+language use these names on the wire, so a rename is a breaking change.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class Queue:
+    """The queues: one per invalidation strategy, and one per other kind of work."""
+
+    IMMEDIATE: Final = "invalidation.immediate"
+    SCHEDULED: Final = "invalidation.scheduled"
+    LAZY: Final = "invalidation.lazy"
+    BACKGROUND: Final = "invalidation.background"
+    PREFETCH: Final = "prefetch.fetch"
+    EVICTION: Final = "eviction.sweep"
+    MAINTENANCE: Final = "maintenance.run"
+
+
+#: Most urgent first: the order in which a worker that serves several queues drains them.
+QUEUES: Final = (
+    Queue.IMMEDIATE,
+    Queue.SCHEDULED,
+    Queue.LAZY,
+    Queue.BACKGROUND,
+    Queue.EVICTION,
+    Queue.MAINTENANCE,
+    Queue.PREFETCH,
+)
+
+
+class Task:
+    """The Celery tasks."""
+
+    INVALIDATE: Final = "invalidation.request"
+    FLUSH_SCHEDULED: Final = "invalidation.flush_scheduled"
+    FLUSH_BACKGROUND: Final = "invalidation.flush_background"
+    SWEEP_LAZY: Final = "invalidation.sweep_lazy"
+    PREFETCH: Final = "prefetch.fetch_neighbours"
+    DECAY_MODEL: Final = "prefetch.decay_model"
+    SWEEP_DEVICES: Final = "eviction.sweep_devices"
+    SWEEP_EXPIRED: Final = "expiry.sweep_expired"
+    REFRESH_GRAPH: Final = "graph.refresh_snapshot"
+    RECOVER_BATCHES: Final = "recovery.requeue_batches"
+    CLEAN_PENDING: Final = "recovery.clean_pending"
+    TRIM_RECORDS: Final = "reports.trim_records"
+    HEARTBEAT: Final = "reports.record_heartbeat"
+
+
+#: Where each task goes.
+ROUTES: Final = {
+    Task.INVALIDATE: Queue.IMMEDIATE,  # the client names the strategy's queue for the others
+    Task.FLUSH_SCHEDULED: Queue.SCHEDULED,
+    Task.FLUSH_BACKGROUND: Queue.BACKGROUND,
+    Task.SWEEP_LAZY: Queue.LAZY,
+    Task.PREFETCH: Queue.PREFETCH,
+    Task.DECAY_MODEL: Queue.MAINTENANCE,
+    Task.SWEEP_DEVICES: Queue.EVICTION,
+    Task.SWEEP_EXPIRED: Queue.MAINTENANCE,
+    Task.REFRESH_GRAPH: Queue.MAINTENANCE,
+    Task.RECOVER_BATCHES: Queue.MAINTENANCE,
+    Task.CLEAN_PENDING: Queue.MAINTENANCE,
+    Task.TRIM_RECORDS: Queue.MAINTENANCE,
+    Task.HEARTBEAT: Queue.MAINTENANCE,
+}

@@ -1,0 +1,151 @@
+"""Every setting, its default and its bounds, on one page.
+
+A setting ``x`` comes from, first wins: a keyword argument, the environment variable
+``CACHEKEEPER_X``, the TOML file that ``CACHEKEEPER_CONFIG`` names, the default below.
+Names that no setting has are refused with the nearest that exists: a misspelt limit that
+is silently ignored is a limit that does not hold.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ByteSize, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cachekeeper.errors import ConfigurationError
+
+PREFIX = "CACHEKEEPER_"
+CONFIG = f"{PREFIX}CONFIG"
+DEPLOYMENT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
+
+def default_state() -> Path:
+    """``$XDG_STATE_HOME/cachekeeper``, else ``~/.local/state/cachekeeper``."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "cachekeeper"
+
+
+def _size(text: str) -> ByteSize:
+    return ByteSize._validate(text, None)  # type: ignore[arg-type]  # pydantic offers no public parser
+
+
+class Settings(BaseSettings):
+    """The settings of one deployment; durations in seconds, sizes in bytes ("64MiB" works too)."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    # Where things are.
+    state: Path = Field(default_factory=default_state, description="folder of data, blobs and logs")
+    broker_url: str | None = Field(None, description="broker server; none: the embedded one")
+    cache_url: str | None = Field(None, description="cache server; none: the embedded one")
+    deployment: str = Field("cachekeeper", pattern=DEPLOYMENT_PATTERN)
+    origin: Path | None = Field(None, description="folder that the `file` namespace reads")
+    server_port: int = Field(6399, ge=1, le=65535)
+    flower_port: int = Field(5555, ge=1, le=65535)
+
+    # Invalidation (SPEC 3).
+    scheduled_flush_s: float = Field(300, gt=0)
+    scheduled_batch: int = Field(100, ge=1, le=1000)
+    background_flush_s: float = Field(60, gt=0)
+    background_batch: int = Field(1000, ge=1, le=1000)
+    batch_deadline_s: float = Field(60, gt=0, description="a claimed batch is requeued after this")
+    record_s: float = Field(3600, gt=0, description="how long receipts are kept")
+    depth_limit: int = Field(5, ge=1, description="edges that the eager purge follows")
+
+    # Nodes.
+    lease_s: float = Field(3, gt=0, description="memory serves this long without the server")
+    lease_drift_s: float = Field(0.2, ge=0, description="clocks may differ by this over a lease")
+
+    # Lifetimes (SPEC 5) and tiers.
+    ttl_default_s: int = Field(3600, ge=1)
+    ttl_min_s: int = Field(60, ge=1)
+    ttl_max_s: int = Field(86400, ge=1)
+    memory_bytes: ByteSize = Field(_size("64MiB"), ge=0)
+    redis_value_bytes: ByteSize = Field(
+        _size("256KiB"), ge=0, description="larger values go to the disk tier only"
+    )
+
+    # Devices (SPEC 6) and prefetch (SPEC 7).
+    device_quota: ByteSize = Field(_size("1GiB"), ge=1)
+    device_headroom: ByteSize | None = Field(None, ge=0, description="none: min(100 MiB, 10 %)")
+    prefetch_neighbours: int = Field(2, ge=0, le=16, description="files fetched after a read")
+
+    # Beat (SPEC 8).
+    graph_refresh_s: float = Field(300, gt=0)
+    expiry_sweep_s: float = Field(60, gt=0)
+    lazy_sweep_s: float = Field(60, gt=0)
+    eviction_sweep_s: float = Field(60, gt=0)
+    model_decay_s: float = Field(86400, gt=0)
+    batch_recovery_s: float = Field(30, gt=0)
+    pending_cleanup_s: float = Field(300, gt=0)
+    record_trim_s: float = Field(300, gt=0)
+    heartbeat_s: float = Field(10, gt=0)
+
+    @model_validator(mode="after")
+    def _together(self) -> Settings:
+        if not self.ttl_min_s <= self.ttl_default_s <= self.ttl_max_s:
+            raise ValueError("ttl_default_s must lie between ttl_min_s and ttl_max_s")
+        if self.headroom >= self.device_quota:
+            raise ValueError("device_headroom must be smaller than device_quota")
+        return self
+
+    @property
+    def headroom(self) -> int:
+        """Bytes that an eviction frees beyond the request (SPEC 6)."""
+        if self.device_headroom is not None:
+            return int(self.device_headroom)
+        return min(100 * 1024 * 1024, int(self.device_quota) // 10)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = [init_settings, env_settings]
+        if path := os.environ.get(CONFIG):
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(path)))
+        return tuple(sources)
+
+
+def load(**given: Any) -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigurationError: a value is out of bounds, or a name is unknown (with the nearest).
+    """
+    if (path := os.environ.get(CONFIG)) and not Path(path).is_file():
+        raise ConfigurationError(f"{CONFIG}: {path} is not a file")
+    names = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG}
+    for variable in sorted(os.environ):
+        if variable.startswith(PREFIX) and variable not in names:
+            raise ConfigurationError(f"{variable}: unknown setting{nearest(variable, names)}")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_say(e) for e in error.errors())) from None
+
+
+def nearest(name: str, known: set[str]) -> str:
+    """``; did you mean X?`` for the known name closest to ``name``, or nothing."""
+    match = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+def _say(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"]) or "settings"
+    if error["type"] == "extra_forbidden":
+        return f"{name}: unknown setting{nearest(name, set(Settings.model_fields))}"
+    return f"{name}: {error['msg']} (given {error['input']!r})" if error["loc"] else error["msg"]
