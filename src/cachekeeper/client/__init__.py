@@ -1,0 +1,1 @@
+"""What a producer service uses: a read-through cache and a way to invalidate."""

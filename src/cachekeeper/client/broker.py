@@ -1,0 +1,53 @@
+"""Sending tasks to the workers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from cachekeeper.errors import BrokerUnavailable
+from cachekeeper.names import ROUTES, Queue
+from cachekeeper.queues import declared_queues
+
+#: A producer is told soon that nothing was enqueued; it decides what to do.
+RETRY = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
+
+
+class Broker:
+    """A producer's side of the broker."""
+
+    def __init__(self, url: str) -> None:
+        self._app = Celery("cachekeeper", broker=url, set_as_current=False)
+        self._app.conf.update(
+            task_queues=declared_queues(),
+            task_default_queue=Queue.MAINTENANCE,
+            task_create_missing_queues=False,
+            task_serializer="json",
+            accept_content=["json"],
+            task_ignore_result=True,
+            broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 5},
+        )
+
+    def send(self, task: str, arguments: Mapping[str, object], queue: str | None = None) -> str:
+        """Enqueue a task; returns its id.
+
+        Raises:
+            BrokerUnavailable: nothing was enqueued.
+        """
+        try:
+            sent = self._app.send_task(
+                task,
+                kwargs=dict(arguments),
+                queue=queue or ROUTES[task],
+                retry=True,
+                retry_policy=RETRY,
+            )
+        except OperationalError as error:
+            raise BrokerUnavailable(f"broker: {error}") from error
+        return str(sent.id)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._app.close()

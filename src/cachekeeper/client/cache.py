@@ -1,0 +1,200 @@
+"""The client: one object that a producer service opens once."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from types import TracebackType
+
+from cachekeeper.client.broker import Broker
+from cachekeeper.client.device import Device
+from cachekeeper.client.namespace import Namespace
+from cachekeeper.client.node import Node, lease_clock
+from cachekeeper.client.reading import ReadThrough
+from cachekeeper.client.receipt import ReceiptHandle
+from cachekeeper.client.serializers import serializer as serializer_named
+from cachekeeper.client.stores import open_stores, server_urls
+from cachekeeper.core.keys import check_key, check_namespace
+from cachekeeper.core.ports import Tier
+from cachekeeper.core.request import Request, Status, make_request, pending_receipt
+from cachekeeper.core.stamps import Entry
+from cachekeeper.core.strategy import STRATEGIES, Consistency, Strategy
+from cachekeeper.errors import BrokerUnavailable, ConfigurationError, InvalidInput
+from cachekeeper.names import Task
+from cachekeeper.origin.folder import FolderOrigin
+from cachekeeper.services.device import DeviceCaches
+from cachekeeper.services.explain import Explainer, Why
+from cachekeeper.settings import Settings, load
+from cachekeeper.store.memory import MemoryTier
+
+FLUSH = {
+    Strategy.SCHEDULED: Task.FLUSH_SCHEDULED,
+    Strategy.BACKGROUND: Task.FLUSH_BACKGROUND,
+}
+
+
+class Cache:
+    """A read-through cache in memory, Redis and on disk, invalidated through workers.
+
+    Servers come from ``CACHEKEEPER_CACHE_URL`` and ``CACHEKEEPER_BROKER_URL``; without them,
+    from the deployment that runs on this machine (``cachekeeper up``). One instance per process,
+    opened after a fork; threads may share it.
+
+    Raises:
+        ConfigurationError: no server is given and none runs here, or a setting is wrong.
+        CacheUnavailable: the server can't be reached.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or load()
+        cache_url, broker_url = server_urls(self.settings)
+        self.stores = open_stores(self.settings, cache_url)
+        self._broker = Broker(broker_url)
+        self._memory = MemoryTier(int(self.settings.memory_bytes), time.time, lease_clock)
+        self._node = self._join() if self.settings.memory_bytes else None
+        near: list[Tier] = [self._memory] if self._node else []
+        self.tiers: dict[str, Tier] = {
+            tier.name: tier for tier in (*near, self.stores.redis, self.stores.disk)
+        }
+        self._reading = ReadThrough(list(self.tiers.values()), self.stores.marks, self.stores.graph)
+        self._namespaces: dict[str, Namespace] = {}
+        self.origin = FolderOrigin(self.settings.origin) if self.settings.origin else None
+        self.files = self.namespace("file")
+        if self.origin:
+            self.files.loader(self.origin.read)
+        self.device_caches = DeviceCaches(
+            devices=self.stores.devices,
+            files=self.stores.files,
+            load=self.load_file,
+            quota=int(self.settings.device_quota),
+            headroom=self.settings.headroom,
+            now=time.time,
+        )
+
+    def namespace(
+        self, name: str, *, ttl_s: float | None = None, serializer: str = "bytes"
+    ) -> Namespace:
+        """Declare a namespace; its loader is set by its ``loader`` decorator.
+
+        Raises:
+            InvalidInput: the name, the lifetime (seconds) or the serializer is not allowed, or
+                the name is taken.
+        """
+        low, high = self.settings.ttl_min_s, self.settings.ttl_max_s
+        lifetime = self.settings.ttl_default_s if ttl_s is None else ttl_s
+        if not low <= lifetime <= high:
+            raise InvalidInput("ttl_s", ttl_s, f"{low} to {high} seconds")
+        if check_namespace(name) in self._namespaces:
+            raise InvalidInput("namespace", name, "a name not declared before")
+        made = Namespace(name, self._reading, lifetime, serializer_named(serializer))
+        self._namespaces[name] = made
+        return made
+
+    def invalidate(
+        self,
+        keys: str | Iterable[str] = (),
+        *,
+        tag: str | None = None,
+        namespace: str | None = None,
+        strategy: str = Strategy.IMMEDIATE,
+        consistency: str = Consistency.EVENTUAL,
+        cascade: bool = True,
+        reason: str = "",
+    ) -> ReceiptHandle:
+        """Ask for an invalidation of keys, a tag or a namespace and all derived from them.
+
+        Returns at once with a handle; ``handle.wait(seconds)`` gives the receipt.
+
+        Raises:
+            InvalidInput: an argument is malformed; nothing was changed.
+            BrokerUnavailable, CacheUnavailable: nothing was asked for.
+        """
+        request = make_request(
+            id=uuid.uuid4().hex,
+            at=time.time(),
+            keys=[keys] if isinstance(keys, str) else list(keys),
+            tags=[] if tag is None else [tag],
+            namespaces=[] if namespace is None else [namespace],
+            strategy=strategy,
+            consistency=consistency,
+            cascade=cascade,
+            reason=reason,
+        )
+        if STRATEGIES[request.strategy].waits:
+            self._submit(request)
+        else:
+            self._send(request)
+        return self.receipt(request.id)
+
+    def receipt(self, request_id: str) -> ReceiptHandle:
+        """The handle of a request that any process made."""
+        return ReceiptHandle(request_id, self.stores.receipts)
+
+    def device(self, name: str) -> Device:
+        """The cache of a device, which reads files of the origin. Raises InvalidInput."""
+        broker = self._broker if self.settings.prefetch_neighbours else None
+        return Device(name, self.device_caches, self.stores.devices, broker)
+
+    def load_file(self, path: str) -> Entry:
+        """A file of the origin through the tiers.
+
+        Raises:
+            ConfigurationError: there is no origin.
+            InvalidInput, OriginMissing, OriginUnavailable: as the origin says.
+        """
+        if self.origin is None:
+            raise ConfigurationError("origin: none is set (CACHEKEEPER_ORIGIN)")
+        return self.files.entry(path)
+
+    def why(self, key: str) -> Why:
+        """Where a key is held, what it was made from, what happened to it last."""
+        tiers = list(self.tiers.values())
+        return Explainer(tiers, self.stores.graph, self.stores.marks, time.time).why(check_key(key))
+
+    def stats(self) -> dict[str, int]:
+        """Reads of this process by the tier that answered, else ``loader`` or ``bypass``."""
+        return dict(self._reading.statistics.counts)
+
+    def close(self) -> None:
+        """Leave; memory serves nothing from here on."""
+        if self._node:
+            self._node.close()
+        self._broker.close()
+        self.stores.connection.close()
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _join(self) -> Node:
+        marks, nodes = self.stores.marks, self.stores.nodes
+        return Node(nodes, self._memory, marks.epoch(), self.settings.lease_s)
+
+    def _submit(self, request: Request) -> None:
+        """Into the pending set, for beat; a full batch rings the bell itself."""
+        waiting = self.stores.pending.submit(request)
+        full = {
+            Strategy.SCHEDULED: self.settings.scheduled_batch,
+            Strategy.BACKGROUND: self.settings.background_batch,
+        }[request.strategy]
+        if waiting % full == 0:
+            self._broker.send(FLUSH[request.strategy], {})
+
+    def _send(self, request: Request) -> None:
+        receipt = pending_receipt(request)
+        self.stores.receipts.open(receipt)
+        try:
+            queue = STRATEGIES[request.strategy].queue
+            self._broker.send(Task.INVALIDATE, request.to_wire(), queue)
+        except BrokerUnavailable as error:
+            receipt.status, receipt.error = Status.FAILED, str(error)
+            self.stores.receipts.save([receipt])
+            raise

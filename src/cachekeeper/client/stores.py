@@ -1,0 +1,71 @@
+"""The adapters of one process, joined once; clients and workers build on the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cachekeeper.errors import ConfigurationError
+from cachekeeper.local.state import State, read_running
+from cachekeeper.settings import Settings
+from cachekeeper.store.blobs import Blobs
+from cachekeeper.store.device_files import DeviceFiles
+from cachekeeper.store.disk import DiskTier
+from cachekeeper.store.redis.connection import Connection
+from cachekeeper.store.redis.devices import RedisDevices
+from cachekeeper.store.redis.graph import RedisGraph
+from cachekeeper.store.redis.marks import RedisMarks, RedisNodes
+from cachekeeper.store.redis.records import RedisPending, RedisReceipts
+from cachekeeper.store.redis.values import RedisTier
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The adapters of one process, joined once; workers and clients build on the same."""
+
+    connection: Connection
+    marks: RedisMarks
+    nodes: RedisNodes
+    graph: RedisGraph
+    receipts: RedisReceipts
+    pending: RedisPending
+    devices: RedisDevices
+    files: DeviceFiles
+    redis: RedisTier
+    disk: DiskTier
+
+
+def server_urls(settings: Settings) -> tuple[str, str]:
+    """(cache, broker): as given, else of the deployment that runs on this machine.
+
+    Raises:
+        ConfigurationError: not given, and none runs here.
+    """
+    cache, broker = settings.cache_url, settings.broker_url
+    if cache and broker:
+        return cache, broker
+    running = read_running(settings.state)
+    if running is None:
+        raise ConfigurationError(
+            "no server: set CACHEKEEPER_CACHE_URL and CACHEKEEPER_BROKER_URL, "
+            f"or start one with `cachekeeper up` (nothing runs in {settings.state})"
+        )
+    return cache or running.cache_url, broker or running.broker_url
+
+
+def open_stores(settings: Settings, cache_url: str) -> Stores:
+    """The adapters over one connection and one state folder."""
+    connection = Connection(cache_url, settings.deployment)
+    state = State(settings.state)
+    blobs = Blobs(state.blobs)
+    return Stores(
+        connection=connection,
+        marks=RedisMarks(connection, settings.record_s),
+        nodes=RedisNodes(connection),
+        graph=RedisGraph(connection),
+        receipts=RedisReceipts(connection, settings.record_s),
+        pending=RedisPending(connection, settings.record_s),
+        devices=RedisDevices(connection),
+        files=DeviceFiles(state.devices, blobs),
+        redis=RedisTier(connection, int(settings.redis_value_bytes)),
+        disk=DiskTier(blobs, connection),
+    )

@@ -1,0 +1,1 @@
+"""Where the truth is: origins that files are read from, and what watches them."""

@@ -1,0 +1,50 @@
+"""Fetching what a device is likely to read next."""
+
+from __future__ import annotations
+
+from cachekeeper.core.device import PREFETCH
+from cachekeeper.core.keys import check_device, check_path
+from cachekeeper.core.ports import Devices, Origin
+from cachekeeper.core.relations import neighbours
+from cachekeeper.core.retention import Priority
+from cachekeeper.errors import Busy, OriginMissing, QuotaExceeded
+from cachekeeper.services.device import DeviceCaches, Load
+
+DECAY = 0.5
+LEAST = 0.2  # what was learnt and has faded below this is forgotten
+
+
+class Prefetcher:
+    """Fetches the neighbours of a file that a device has just read."""
+
+    def __init__(
+        self, *, devices: Devices, caches: DeviceCaches, origin: Origin, load: Load, limit: int
+    ) -> None:
+        self._devices, self._caches, self._origin = devices, caches, origin
+        self._load, self._limit = load, limit
+
+    def fetch_neighbours(self, device: str, path: str) -> list[str]:
+        """Fetch up to the limit of files; returns those stored.
+
+        Raises:
+            InvalidInput: the device id or the path is malformed.
+            OriginUnavailable: the origin can't be read just now.
+        """
+        check_device(device)
+        beside = self._origin.siblings(check_path(path))
+        followers = self._devices.followers(path)
+        likely = neighbours(path, beside, followers, self._limit)
+        return [candidate for candidate in likely if self._fetch(device, candidate)]
+
+    def decay(self) -> int:
+        """Age what was learnt from devices; returns for how many paths."""
+        return self._devices.decay(DECAY, LEAST)
+
+    def _fetch(self, device: str, path: str) -> bool:
+        if self._devices.entry(device, path) is not None:
+            return False
+        try:
+            self._caches.keep(device, path, self._load(path), Priority.LOW, PREFETCH)
+        except (Busy, QuotaExceeded, OriginMissing):
+            return False  # a prediction may be dropped at any time
+        return True

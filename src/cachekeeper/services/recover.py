@@ -1,0 +1,45 @@
+"""Upkeep: work whose worker died, nodes that are gone, records that are old."""
+
+from __future__ import annotations
+
+from cachekeeper.core.ports import Clock, Nodes, Pending, Receipts, TrimmableMarks
+
+LEASES_UNTIL_GONE = 3
+
+
+class Recovery:
+    """What beat calls so that nothing stalls and nothing grows for ever."""
+
+    def __init__(
+        self,
+        *,
+        pending: Pending,
+        nodes: Nodes,
+        receipts: Receipts,
+        marks: TrimmableMarks,
+        lease_s: float,
+        record_s: float,
+        longest_life_s: float,
+        now: Clock,
+    ) -> None:
+        self._pending, self._nodes, self._receipts, self._marks = pending, nodes, receipts, marks
+        self._lease_s, self._record_s, self._longest_life_s = lease_s, record_s, longest_life_s
+        self._now = now
+
+    def requeue(self) -> dict[str, int]:
+        """Requeue batches whose deadline has passed; bury what was claimed too often."""
+        requeued, buried = self._pending.requeue_overdue(self._now())
+        return {"requeued": requeued, "buried": buried}
+
+    def clean(self) -> dict[str, int]:
+        """Forget requests that belong to no set, and nodes that have been silent for leases."""
+        silent = self._nodes.silent_since(self._now() - LEASES_UNTIL_GONE * self._lease_s)
+        self._nodes.leave(silent)
+        return {"requests_forgotten": self._pending.orphans(), "nodes_forgotten": len(silent)}
+
+    def trim(self) -> dict[str, int]:
+        """Trim records, and marks that no value still held can be older than."""
+        now = self._now()
+        records = self._receipts.trim(now - self._record_s)
+        marks = self._marks.trim(now - self._longest_life_s)
+        return {"records_trimmed": records, "marks_trimmed": marks}

@@ -1,0 +1,106 @@
+"""Immutable blobs on the disk of a host, named by the SHA-256 of their content.
+
+A blob is written to a temporary name, flushed and renamed, so that a name never stands for
+half a content. A device's copy of a file is a hard link to the blob: one content takes its
+bytes once, whoever holds it, and the link count says whether anybody does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from cachekeeper.errors import InvalidInput
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Blobs:
+    """The blob folder of a host."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._incoming = folder / "incoming"
+        for made in (folder, self._incoming):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def put(self, body: bytes) -> str:
+        """Store a content; returns its SHA-256 in hex."""
+        digest = hashlib.sha256(body).hexdigest()
+        path = self._path(digest)
+        try:
+            os.utime(path)  # young again: the collector leaves it alone
+        except FileNotFoundError:
+            self._write(path, body)
+        return digest
+
+    def get(self, digest: str) -> bytes | None:
+        """The content, None when it is not here."""
+        try:
+            return self._path(digest).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def link(self, digest: str, target: Path) -> bool:
+        """Make ``target`` a name of the blob, replacing what it named; False if it is gone."""
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            os.link(self._path(digest), fresh)
+        except FileNotFoundError:
+            return False
+        fresh.replace(target)
+        # Renaming one link of a file onto another of it does nothing: both names stay.
+        fresh.unlink(missing_ok=True)
+        return True
+
+    def digests(self) -> Iterator[str]:
+        """Every blob there is."""
+        for shard in self.folder.iterdir():
+            if shard != self._incoming:
+                yield from (path.name for path in shard.iterdir())
+
+    def collect(self, referenced: Container[str], min_age_s: float) -> tuple[int, int]:
+        """Delete blobs that no device links and no binding names: (blobs, bytes).
+
+        Younger ones stay: somebody may be about to name them.
+        """
+        before, gone, freed = time.time() - min_age_s, 0, 0
+        for digest in list(self.digests()):
+            path = self._path(digest)
+            try:
+                status = path.stat()
+                if status.st_nlink > 1 or status.st_mtime > before or digest in referenced:
+                    continue
+                path.unlink()
+            except FileNotFoundError:
+                continue
+            gone, freed = gone + 1, freed + status.st_size
+        for path in self._incoming.iterdir():
+            if path.stat().st_mtime < before:  # its writer was killed
+                path.unlink(missing_ok=True)
+        return gone, freed
+
+    def _path(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise InvalidInput("sha256", digest, "64 hexadecimal digits")
+        return self.folder / digest[:2] / digest
+
+    def _write(self, path: Path, body: bytes) -> None:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self._incoming)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,60 @@
+"""The files of the devices on this host: one folder a device, each file a link to a blob.
+
+A file is named by the hash of its path, so that no path, however odd, can leave the folder,
+and the bytes of the folder are the bytes of the device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from cachekeeper.core.keys import check_device
+from cachekeeper.store.blobs import Blobs
+
+
+class DeviceFiles:
+    """Puts files into the folders of devices and takes them out."""
+
+    def __init__(self, folder: Path, blobs: Blobs) -> None:
+        self._folder, self._blobs = folder, blobs
+
+    def put(self, device: str, path: str, body: bytes) -> str:
+        """Give a device a copy, replacing its old one in one step; returns the SHA-256."""
+        digest = self._blobs.put(body)
+        if not self._blobs.link(digest, self._file(device, path)):  # collected in between
+            digest = self._blobs.put(body)
+            self._blobs.link(digest, self._file(device, path))
+        return digest
+
+    def restore(self, device: str, path: str, digest: str) -> bool:
+        """Make a device's copy the given content again; False when that content is gone."""
+        return self._blobs.link(digest, self._file(device, path))
+
+    def get(self, device: str, path: str) -> bytes | None:
+        """The device's copy, None when it has none."""
+        try:
+            return self._file(device, path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def delete(self, device: str, path: str) -> None:
+        """Take a device's copy away."""
+        self._file(device, path).unlink(missing_ok=True)
+
+    def bytes_on_disk(self, device: str) -> int:
+        """What the device's files take, asked of the file system, not of the ledger."""
+        total = 0
+        for path in self.folder_of(device).glob("*"):
+            try:
+                total += path.stat().st_size
+            except FileNotFoundError:  # evicted while we looked
+                continue
+        return total
+
+    def folder_of(self, device: str) -> Path:
+        """Where the device's files are."""
+        return self._folder / check_device(device)
+
+    def _file(self, device: str, path: str) -> Path:
+        return self.folder_of(device) / hashlib.sha256(path.encode()).hexdigest()

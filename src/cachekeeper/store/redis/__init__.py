@@ -1,0 +1,1 @@
+"""Everything that knows Redis: the key layout, the scripts, one adapter a subject."""

@@ -1,0 +1,126 @@
+"""The one place where Redis keys are made.
+
+All keys of a deployment share a hash tag, so that every script also runs on a cluster. Keys
+of ``TRUTH`` have no expiry, so that no eviction policy of the server can take them; they are
+trimmed by our own rules. Every other key has an expiry.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Final
+
+#: Patterns, after the hash tag, of keys without expiry. The device keys are among them because
+#: a ledger that the server may evict is no hard cap.
+TRUTH: Final = (
+    "epoch",
+    "marks",
+    "log",
+    "nodes",
+    "acks",
+    "graph:*",
+    "pending:*",
+    "requests",
+    "inflight",
+    "attempts",
+    "dead",
+    "lazy",
+    "devices",
+    "device:*",
+)
+
+
+class Layout:
+    """Key names of one deployment."""
+
+    def __init__(self, deployment: str) -> None:
+        self.prefix = f"{{{deployment}}}:"
+        self.epoch = self._key("epoch")  # counter of invalidations
+        self.marks = self._key("marks")  # zset: source -> epoch of its last invalidation
+        self.log = self._key("log")  # stream, id <epoch>-0: what was invalidated, and why
+        self.nodes = self._key("nodes")  # zset: node -> last heartbeat, server ms
+        self.acks = self._key("acks")  # hash: node -> epoch applied
+        self.expiry = self._key("expiry")  # zset: key -> expiry, seconds
+        self.lazy = self._key("lazy")  # zset: key -> when its bytes became garbage
+        self.graph_nodes = self._key("graph:nodes")  # set
+        self.graph_log = self._key("graph:log")  # stream of changes
+        self.graph_stats = self._key("graph:stats")  # hash, from the last refresh
+        self.requests = self._key("requests")  # hash: id -> request that waits or is claimed
+        self.inflight = self._key("inflight")  # zset: strategy|token|id -> deadline
+        self.attempts = self._key("attempts")  # hash: id -> times claimed and not finished
+        self.dead = self._key("dead")  # list of failed work, newest first
+        self.records = self._key("records")  # zset: request id -> time
+        self.devices = self._key("devices")  # set of ids
+        self.heartbeat = self._key("heartbeat")  # hash: what beat last did
+
+    def _key(self, rest: str) -> str:
+        return self.prefix + rest
+
+    def value(self, key: str) -> str:
+        """Hash: a value of the Redis tier."""
+        return self._key(f"value:{key}")
+
+    def binding(self, key: str) -> str:
+        """Hash: which blob of the disk tier is the value of a key."""
+        return self._key(f"binding:{key}")
+
+    def pending(self, strategy: str) -> str:
+        """Zset: request id -> when it was asked for."""
+        return self._key(f"pending:{strategy}")
+
+    def marked(self, request: str) -> str:
+        """String: the epoch at which a request was marked, so that it is marked once."""
+        return self._key(f"marked:{request}")
+
+    def receipt(self, request: str) -> str:
+        """String: a receipt as JSON."""
+        return self._key(f"receipt:{request}")
+
+    def graph_out(self, key: str) -> str:
+        """Set: what was derived from a key."""
+        return self._key(f"graph:out:{key}")
+
+    def graph_in(self, key: str) -> str:
+        """Set: what a key was derived from."""
+        return self._key(f"graph:in:{key}")
+
+    def manifest(self, device: str) -> str:
+        """Hash: path -> entry of a device as JSON."""
+        return self._key(f"device:{device}:manifest")
+
+    def accesses(self, device: str) -> str:
+        """Hash: path -> reads since it was fetched."""
+        return self._key(f"device:{device}:accesses")
+
+    def rank(self, device: str) -> str:
+        """Zset: path -> retention rank."""
+        return self._key(f"device:{device}:rank")
+
+    def ledger(self, device: str) -> str:
+        """Hash: bytes used and reserved."""
+        return self._key(f"device:{device}:ledger")
+
+    def reservations(self, device: str) -> str:
+        """Hash: path -> token, bytes and deadline of what is being fetched or removed."""
+        return self._key(f"device:{device}:reservations")
+
+    def device_stats(self, device: str) -> str:
+        """Hash of counters."""
+        return self._key(f"device:{device}:stats")
+
+    def events(self, device: str) -> str:
+        """List: the last events, newest first."""
+        return self._key(f"events:{device}")
+
+    def last_read(self, device: str) -> str:
+        """String: the path that a device read last."""
+        return self._key(f"last:{device}")
+
+    def followers(self, path: str) -> str:
+        """Zset: path -> how often it was read next."""
+        return self._key(f"followers:{path}")
+
+    def is_truth(self, key: str) -> bool:
+        """Whether a key of this deployment is one that must not expire."""
+        rest = key.removeprefix(self.prefix)
+        return any(fnmatch.fnmatchcase(rest, pattern) for pattern in TRUTH)

@@ -1,0 +1,22 @@
+-- Take one entry out of a manifest if it has expired; its bytes stay counted, as a reservation,
+-- until the caller has deleted the file and released it.
+--
+-- KEYS  ledger, reservations, manifest, rank, accesses, stats
+-- ARGV  path, token, deadline (s), now (s)
+-- returns 1 taken out, 0 not expired, busy or gone
+local entry = redis.call('HGET', KEYS[3], ARGV[1])
+if not entry or redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then
+  return 0
+end
+local held = cjson.decode(entry)
+if held.expires > tonumber(ARGV[4]) then
+  return 0
+end
+redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+redis.call('HDEL', KEYS[5], ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'used', -held.size)
+redis.call('HINCRBY', KEYS[1], 'reserved', held.size)
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. string.format('%d', held.size) .. ' ' .. ARGV[3])
+redis.call('HINCRBY', KEYS[6], 'expired', 1)
+return 1

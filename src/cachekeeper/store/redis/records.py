@@ -1,0 +1,158 @@
+"""Receipts, the pending sets of strategies that wait, dead letters and heartbeats, in Redis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from cachekeeper.core.request import Receipt, Request, pending_receipt, request_from_wire
+from cachekeeper.core.strategy import Strategy
+from cachekeeper.store.redis.connection import Arg, Connection, reachable
+
+ATTEMPTS = 4  # claims of one request before it is buried
+REAP_AT_MOST = 1000
+DEAD_KEPT = 1000
+
+
+class RedisReceipts:
+    """What became of each request, for as long as records are kept."""
+
+    def __init__(self, connection: Connection, keep_s: float) -> None:
+        self._c, self._keep_s = connection, keep_s
+
+    def save(self, receipts: Iterable[Receipt]) -> None:
+        """Write receipts and their place in the list of records."""
+        layout, keep = self._c.layout, max(1, int(self._keep_s))
+        with reachable(), self._c.redis.pipeline(transaction=False) as pipe:
+            for receipt in receipts:
+                pipe.set(layout.receipt(receipt.id), receipt.to_json(), ex=keep)
+                pipe.zadd(layout.records, {receipt.id: receipt.submitted})
+            pipe.expire(layout.records, keep)
+            pipe.execute()
+
+    def open(self, receipt: Receipt) -> None:
+        """Write the receipt of a request that is about to be sent, unless there is one already."""
+        layout, keep = self._c.layout, max(1, int(self._keep_s))
+        with reachable(), self._c.redis.pipeline(transaction=False) as pipe:
+            pipe.set(layout.receipt(receipt.id), receipt.to_json(), ex=keep, nx=True)
+            pipe.zadd(layout.records, {receipt.id: receipt.submitted}, nx=True)
+            pipe.expire(layout.records, keep)
+            pipe.execute()
+
+    def load(self, request_id: str) -> Receipt | None:
+        """The receipt of a request, None when it is unknown or too old."""
+        with reachable():
+            raw = self._c.redis.get(self._c.layout.receipt(request_id))
+        return None if raw is None else Receipt.from_json(raw)
+
+    def recent(self, limit: int) -> list[Receipt]:
+        """The newest receipts, newest first."""
+        with reachable():
+            ids = self._c.redis.zrange(self._c.layout.records, 0, limit - 1, desc=True)
+            found = self._c.redis.mget([self._c.layout.receipt(i.decode()) for i in ids] or ["-"])
+        return [Receipt.from_json(raw) for raw in found if raw]
+
+    def trim(self, before: float) -> int:
+        """Forget which requests were made before a time; returns how many."""
+        with reachable():
+            return int(self._c.redis.zremrangebyscore(self._c.layout.records, "-inf", before))
+
+
+class RedisPending:
+    """Requests that wait for beat or a full batch. The truth is here; a message is but a bell."""
+
+    def __init__(self, connection: Connection, keep_s: float) -> None:
+        self._c, self._keep_s = connection, keep_s
+
+    def submit(self, request: Request) -> int:
+        """Append a request, once; returns how many wait in its strategy now."""
+        layout = self._c.layout
+        keys = [
+            layout.pending(request.strategy),
+            layout.requests,
+            layout.receipt(request.id),
+        ]
+        receipt = pending_receipt(request).to_json()
+        wire = json.dumps(request.to_wire())
+        keep = max(1, int(self._keep_s))
+        return int(self._c.run("submit", keys, [request.id, wire, request.at, receipt, keep]))
+
+    def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
+        """Take the oldest requests under a token; they come back if it is not completed in time."""
+        layout = self._c.layout
+        keys = [layout.pending(strategy), layout.inflight, layout.requests]
+        found = self._c.run("claim", keys, [strategy, token, at_most, deadline])
+        return [request_from_wire(json.loads(raw)) for raw in found]
+
+    def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:
+        """Forget claimed requests; returns how many were still this token's."""
+        layout = self._c.layout
+        keys = [layout.inflight, layout.requests, layout.attempts]
+        return int(self._c.run("complete", keys, [strategy, token, *ids]))
+
+    def requeue_overdue(self, now: float) -> tuple[int, int]:
+        """Requests requeued and buried because their claimer did not finish in time."""
+        layout = self._c.layout
+        keys = [layout.inflight, layout.attempts, layout.requests, layout.dead]
+        args: list[Arg] = [now, REAP_AT_MOST, ATTEMPTS, layout.pending(""), DEAD_KEPT]
+        requeued, buried = self._c.run("requeue", keys, args)
+        return int(requeued), int(buried)
+
+    def waiting(self, strategy: Strategy) -> int:
+        """How many requests wait."""
+        with reachable():
+            return int(self._c.redis.zcard(self._c.layout.pending(strategy)))
+
+    def orphans(self) -> int:
+        """Forget requests that neither wait nor are claimed; returns how many."""
+        layout, gone = self._c.layout, 0
+        with reachable():
+            for raw in self._c.redis.hkeys(layout.requests):
+                waits = [self._c.redis.zscore(layout.pending(s), raw) for s in Strategy]
+                if any(score is not None for score in waits):
+                    continue
+                claims = self._c.redis.zscan_iter(layout.inflight, match=b"*|" + raw)
+                if next(iter(claims), None) is None:
+                    gone += int(self._c.redis.hdel(layout.requests, raw))
+        return gone
+
+
+class RedisDeadLetters:
+    """Work that was given up, with the reason; the newest first, a bounded list."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._c = connection
+
+    def bury(self, work: object, reason: str, now: float) -> None:
+        """Keep what could not be done."""
+        letter = json.dumps({"at": now, "reason": reason, "request": work}, default=repr)
+        with reachable(), self._c.redis.pipeline() as pipe:
+            pipe.lpush(self._c.layout.dead, letter)
+            pipe.ltrim(self._c.layout.dead, 0, DEAD_KEPT - 1)
+            pipe.execute()
+
+    def recent(self, limit: int) -> list[dict[str, object]]:
+        """The newest letters."""
+        with reachable():
+            found = self._c.redis.lrange(self._c.layout.dead, 0, limit - 1)
+        return [json.loads(raw) for raw in found]
+
+
+class RedisHeartbeat:
+    """When beat's last tick went through a worker: what tells that the schedule is alive."""
+
+    def __init__(self, connection: Connection, keep_s: float) -> None:
+        self._c, self._keep_s = connection, keep_s
+
+    def record(self, now: float, worker: str) -> None:
+        """A tick arrived at a worker."""
+        with reachable(), self._c.redis.pipeline() as pipe:
+            pipe.hset(self._c.layout.heartbeat, mapping={"at": now, "worker": worker})
+            pipe.expire(self._c.layout.heartbeat, max(1, int(self._keep_s)))
+            pipe.execute()
+
+    def last(self) -> float | None:
+        """When the last tick arrived, seconds since 1970."""
+        with reachable():
+            raw = self._c.redis.hget(self._c.layout.heartbeat, "at")
+        return None if raw is None else float(raw)
