@@ -1,0 +1,74 @@
+"""What tasks share: how they reach the services, and what becomes of an error."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, NoReturn, Protocol, cast
+
+from celery import Task
+from celery.exceptions import Reject
+
+from cachekeeper.client.cache import Cache
+from cachekeeper.core.ports import DeadLetters, Heartbeat
+from cachekeeper.errors import RetryableError
+from cachekeeper.services.batch import Flusher
+from cachekeeper.services.evict import EvictionSweep
+from cachekeeper.services.expire import ExpirySweep, LazySweep
+from cachekeeper.services.invalidate import Invalidator
+from cachekeeper.services.prefetch import Prefetcher
+from cachekeeper.services.recover import Recovery
+from cachekeeper.services.refresh_graph import GraphRefresh
+from cachekeeper.settings import Settings
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
+
+
+class Services(Protocol):
+    """What the composition root offers to tasks."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def cache(self) -> Cache: ...
+    @property
+    def invalidator(self) -> Invalidator: ...
+    @property
+    def flusher(self) -> Flusher: ...
+    @property
+    def lazy_sweep(self) -> LazySweep: ...
+    @property
+    def expiry_sweep(self) -> ExpirySweep: ...
+    @property
+    def eviction_sweep(self) -> EvictionSweep: ...
+    @property
+    def prefetcher(self) -> Prefetcher: ...
+    @property
+    def graph_refresh(self) -> GraphRefresh: ...
+    @property
+    def recovery(self) -> Recovery: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+    @property
+    def heartbeat(self) -> Heartbeat: ...
+
+
+def services(task: Task) -> Services:
+    """The services of this process; the application carries them."""
+    return cast(Services, task.app.wiring())
+
+
+def again(task: Task, error: RetryableError, retries: int) -> bool:
+    """Retry with a capped, jittered pause; False after the last attempt."""
+    if task.request.retries >= retries:
+        return False
+    pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**task.request.retries)
+    raise task.retry(exc=error, countdown=pause * random.uniform(0.5, 1), max_retries=retries)
+
+
+def bury(task: Task, arguments: dict[str, Any], error: Exception) -> NoReturn:
+    """Give work up for good: into the dead letters, with the reason; never retried."""
+    work = {"task": task.name, "id": task.request.id, "arguments": arguments}
+    services(task).dead_letters.bury(work, str(error), time.time())
+    raise Reject(str(error), requeue=False) from error

@@ -1,0 +1,14 @@
+"""The dependency graph: its refresh."""
+
+from __future__ import annotations
+
+from celery import Task, shared_task
+
+from cachekeeper.names import Task as Name
+from tasks.base import services
+
+
+@shared_task(bind=True, name=Name.REFRESH_GRAPH)
+def refresh_snapshot(task: Task) -> dict[str, int | float]:
+    """Merge changes, drop dead nodes, find cycles, publish figures."""
+    return services(task).graph_refresh.run()

@@ -1,0 +1,65 @@
+"""Invalidation: requests, the flushes of strategies that wait, the lazy sweep."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery import Task, shared_task
+
+from cachekeeper.core.request import Receipt, make_request
+from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
+from cachekeeper.errors import InvalidInput, RetryableError
+from cachekeeper.names import Task as Name
+from tasks.base import again, bury, services
+
+SHOWN = 5
+
+
+@shared_task(bind=True, name=Name.INVALIDATE)
+def invalidate_request(task: Task, **fields: Any) -> dict[str, Any]:
+    """Invalidate what a request names; its fields are those of ``core.request.Request``."""
+    given = {"id": task.request.id, "at": time.time()} | fields
+    try:
+        request = make_request(**given)
+    except InvalidInput as error:
+        bury(task, fields, error)
+    if STRATEGIES[request.strategy].waits:
+        return {"waiting": services(task).cache.stores.pending.submit(request)}
+    try:
+        return _brief(services(task).invalidator.run([request]))
+    except RetryableError as error:
+        again(task, error, CONSISTENCIES[request.consistency].retries)
+        services(task).invalidator.refuse(request, error)
+        bury(task, fields, error)
+
+
+@shared_task(bind=True, name=Name.FLUSH_SCHEDULED)
+def flush_scheduled(task: Task) -> dict[str, Any]:
+    """Invalidate what waits under the scheduled strategy."""
+    batch = services(task).settings.scheduled_batch
+    return _brief(services(task).flusher.flush(Strategy.SCHEDULED, batch))
+
+
+@shared_task(bind=True, name=Name.FLUSH_BACKGROUND)
+def flush_background(task: Task) -> dict[str, Any]:
+    """Invalidate what waits under the background strategy."""
+    batch = services(task).settings.background_batch
+    return _brief(services(task).flusher.flush(Strategy.BACKGROUND, batch))
+
+
+@shared_task(bind=True, name=Name.SWEEP_LAZY)
+def sweep_lazy(task: Task) -> dict[str, int]:
+    """Remove the bytes of what was invalidated lazily."""
+    return services(task).lazy_sweep.run()
+
+
+def _brief(receipts: list[Receipt]) -> dict[str, Any]:
+    """What a dashboard shows of a batch."""
+    affected = [key for receipt in receipts for key in receipt.affected]
+    return {
+        "requests": len(receipts),
+        "affected": sum(receipt.affected_count for receipt in receipts),
+        "first": affected[:SHOWN],
+        "epoch": max((receipt.epoch for receipt in receipts), default=0),
+    }

@@ -1,0 +1,31 @@
+"""Prefetch: the neighbours of a file just read; ageing of what was learnt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task, shared_task
+
+from cachekeeper.errors import PermanentError, RetryableError
+from cachekeeper.names import Task as Name
+from tasks.base import again, bury, services
+
+RETRIES = 2
+
+
+@shared_task(bind=True, name=Name.PREFETCH)
+def fetch_neighbours(task: Task, *, device: str, path: str) -> dict[str, Any]:
+    """Fetch what ``device`` is likely to read after ``path``."""
+    try:
+        return {"fetched": services(task).prefetcher.fetch_neighbours(device, path)}
+    except PermanentError as error:
+        bury(task, {"device": device, "path": path}, error)
+    except RetryableError as error:
+        again(task, error, RETRIES)
+        return {"fetched": [], "given_up": str(error)}  # a prediction may be dropped
+
+
+@shared_task(bind=True, name=Name.DECAY_MODEL)
+def decay_model(task: Task) -> dict[str, int]:
+    """Age what was learnt from devices."""
+    return {"paths": services(task).prefetcher.decay()}

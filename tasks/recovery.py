@@ -1,0 +1,20 @@
+"""Recovery: nothing stalls when a worker dies."""
+
+from __future__ import annotations
+
+from celery import Task, shared_task
+
+from cachekeeper.names import Task as Name
+from tasks.base import services
+
+
+@shared_task(bind=True, name=Name.RECOVER_BATCHES)
+def requeue_batches(task: Task) -> dict[str, int]:
+    """Requeue claimed batches whose deadline has passed."""
+    return services(task).recovery.requeue()
+
+
+@shared_task(bind=True, name=Name.CLEAN_PENDING)
+def clean_pending(task: Task) -> dict[str, int]:
+    """Forget requests that belong to no set, and nodes that are gone."""
+    return services(task).recovery.clean()

@@ -1,0 +1,1 @@
+"""The Celery application: the only place that joins rules, stores and tasks."""

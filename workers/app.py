@@ -1,0 +1,34 @@
+"""The Celery application: ``celery -A workers.app worker|beat|flower``."""
+
+from __future__ import annotations
+
+import sys
+
+from celery import Celery
+
+import tasks
+from cachekeeper.errors import CachekeeperError
+from workers import lifecycle
+from workers.context import WiringPerProcess
+
+
+class Application(Celery):
+    """Celery with our services; tasks find them as ``app.wiring()``."""
+
+    wiring = WiringPerProcess()
+
+
+def make_app() -> Application:
+    """The application, configured by ``celeryconfig``, with every task registered."""
+    try:
+        import celeryconfig  # here, since it reads the environment, which may be wrong
+    except CachekeeperError as error:
+        sys.exit(f"cachekeeper: refused to start: {error}")
+    made = Application("cachekeeper")
+    made.config_from_object(celeryconfig)
+    tasks.register()
+    lifecycle.connect(celeryconfig)
+    return made
+
+
+app = make_app()

@@ -1,0 +1,149 @@
+"""The composition root: services over stores, once per process, opened after the fork."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+
+from cachekeeper.client.cache import Cache
+from cachekeeper.core.retention import Priority
+from cachekeeper.errors import ConfigurationError
+from cachekeeper.services.batch import Flusher
+from cachekeeper.services.evict import EvictionSweep
+from cachekeeper.services.expire import ExpirySweep, LazySweep
+from cachekeeper.services.invalidate import Invalidator
+from cachekeeper.services.prefetch import Prefetcher
+from cachekeeper.services.purge import Purger
+from cachekeeper.services.recover import Recovery
+from cachekeeper.services.refresh_graph import GraphRefresh
+from cachekeeper.services.snapshot import GraphSnapshot
+from cachekeeper.settings import Settings
+from cachekeeper.store.redis.garbage import RedisGarbage
+from cachekeeper.store.redis.marks import RedisMarks
+from cachekeeper.store.redis.records import RedisDeadLetters, RedisHeartbeat
+from cachekeeper.store.redis.values import RedisExpiry
+
+DAY_S = 86400.0
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The services of one worker process, each made when it is first used."""
+
+    settings: Settings
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The tiers. A worker keeps none in memory: it reads once and hands on."""
+        return Cache(self.settings.model_copy(update={"memory_bytes": 0}))
+
+    @cached_property
+    def invalidator(self) -> Invalidator:
+        """Carries out invalidations."""
+        stores = self.cache.stores
+        return Invalidator(
+            marks=stores.marks,
+            nodes=stores.nodes,
+            receipts=stores.receipts,
+            garbage=self.garbage,
+            purger=Purger(self.snapshot, [stores.disk, stores.redis], self.settings.depth_limit),
+            outwait_s=self.settings.lease_s + self.settings.lease_drift_s,
+            now=time.time,
+            worker=os.getpid(),
+        )
+
+    @cached_property
+    def flusher(self) -> Flusher:
+        """Drains pending sets."""
+        deadline_s = self.settings.batch_deadline_s
+        return Flusher(self.cache.stores.pending, self.invalidator, deadline_s, time.time)
+
+    @cached_property
+    def snapshot(self) -> GraphSnapshot:
+        """The dependency graph of this process."""
+        return GraphSnapshot(self.cache.stores.graph)
+
+    @cached_property
+    def graph_refresh(self) -> GraphRefresh:
+        """Prunes the graph and publishes its figures."""
+        return GraphRefresh(self.cache.stores.graph, self.snapshot, time.time)
+
+    @cached_property
+    def garbage(self) -> RedisGarbage:
+        """What the lazy sweep has to do."""
+        return RedisGarbage(self.cache.stores.connection)
+
+    @cached_property
+    def lazy_sweep(self) -> LazySweep:
+        """Removes what was invalidated lazily."""
+        return LazySweep(self.garbage, [self.cache.stores.disk, self.cache.stores.redis])
+
+    @cached_property
+    def expiry_sweep(self) -> ExpirySweep:
+        """Removes what has expired."""
+        stores = self.cache.stores
+        return ExpirySweep(
+            expiry=RedisExpiry(stores.connection),
+            tiers=[stores.disk, stores.redis],
+            graph=stores.graph,
+            devices=stores.devices,
+            caches=self.cache.device_caches,
+            now=time.time,
+        )
+
+    @cached_property
+    def eviction_sweep(self) -> EvictionSweep:
+        """Holds devices to their quotas."""
+        stores = self.cache.stores
+        return EvictionSweep(
+            devices=stores.devices,
+            caches=self.cache.device_caches,
+            quota=int(self.settings.device_quota),
+            collect=stores.disk.collect,
+            now=time.time,
+        )
+
+    @cached_property
+    def prefetcher(self) -> Prefetcher:
+        """Fetches neighbours.
+
+        Raises:
+            ConfigurationError: there is no origin.
+        """
+        if self.cache.origin is None:
+            raise ConfigurationError("origin: prefetch needs one (CACHEKEEPER_ORIGIN)")
+        return Prefetcher(
+            devices=self.cache.stores.devices,
+            caches=self.cache.device_caches,
+            origin=self.cache.origin,
+            load=self.cache.load_file,
+            limit=self.settings.prefetch_neighbours,
+        )
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Upkeep."""
+        stores = self.cache.stores
+        longest = max(self.settings.ttl_max_s, *(p.lifetime_s for p in Priority))
+        return Recovery(
+            pending=stores.pending,
+            nodes=stores.nodes,
+            receipts=stores.receipts,
+            marks=RedisMarks(stores.connection, self.settings.record_s),
+            lease_s=self.settings.lease_s,
+            record_s=self.settings.record_s,
+            longest_life_s=longest + DAY_S,
+            now=time.time,
+        )
+
+    @cached_property
+    def dead_letters(self) -> RedisDeadLetters:
+        """Work that was given up."""
+        return RedisDeadLetters(self.cache.stores.connection)
+
+    @cached_property
+    def heartbeat(self) -> RedisHeartbeat:
+        """Shows that beat's ticks arrive."""
+        return RedisHeartbeat(self.cache.stores.connection, DAY_S)
