@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from typing import Any, NoReturn, Protocol, cast
 
 from celery import Task
 from celery.exceptions import Reject
 
 from cachekeeper.client.cache import Cache
-from cachekeeper.core.ports import DeadLetters, Heartbeat
+from cachekeeper.core.ports import Activity, DeadLetters
 from cachekeeper.errors import RetryableError
 from cachekeeper.services.batch import Flusher
 from cachekeeper.services.evict import EvictionSweep
@@ -51,12 +52,18 @@ class Services(Protocol):
     @property
     def dead_letters(self) -> DeadLetters: ...
     @property
-    def heartbeat(self) -> Heartbeat: ...
+    def activity(self) -> Activity: ...
 
 
 def services(task: Task) -> Services:
     """The services of this process; the application carries them."""
     return cast(Services, task.app.wiring())
+
+
+def done(task: Task, figures: Mapping[str, float]) -> dict[str, float]:
+    """Put the figures of a scheduled task on record; they are its result too."""
+    services(task).activity.record(task.name, task.request.hostname, time.time(), figures)
+    return dict(figures)
 
 
 def again(task: Task, error: RetryableError, retries: int) -> bool:

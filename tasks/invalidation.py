@@ -11,7 +11,7 @@ from cachekeeper.core.request import Receipt, make_request
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
 from cachekeeper.errors import InvalidInput, RetryableError
 from cachekeeper.names import Task as Name
-from tasks.base import again, bury, services
+from tasks.base import again, bury, done, services
 
 SHOWN = 5
 
@@ -38,20 +38,26 @@ def invalidate_request(task: Task, **fields: Any) -> dict[str, Any]:
 def flush_scheduled(task: Task) -> dict[str, Any]:
     """Invalidate what waits under the scheduled strategy."""
     batch = services(task).settings.scheduled_batch
-    return _brief(services(task).flusher.flush(Strategy.SCHEDULED, batch))
+    return _flushed(task, services(task).flusher.flush(Strategy.SCHEDULED, batch))
 
 
 @shared_task(bind=True, name=Name.FLUSH_BACKGROUND)
 def flush_background(task: Task) -> dict[str, Any]:
     """Invalidate what waits under the background strategy."""
     batch = services(task).settings.background_batch
-    return _brief(services(task).flusher.flush(Strategy.BACKGROUND, batch))
+    return _flushed(task, services(task).flusher.flush(Strategy.BACKGROUND, batch))
 
 
 @shared_task(bind=True, name=Name.SWEEP_LAZY)
-def sweep_lazy(task: Task) -> dict[str, int]:
+def sweep_lazy(task: Task) -> dict[str, float]:
     """Remove the bytes of what was invalidated lazily."""
-    return services(task).lazy_sweep.run()
+    return done(task, services(task).lazy_sweep.run())
+
+
+def _flushed(task: Task, receipts: list[Receipt]) -> dict[str, Any]:
+    affected = sum(receipt.affected_count for receipt in receipts)
+    done(task, {"requests": len(receipts), "affected": affected})
+    return _brief(receipts)
 
 
 def _brief(receipts: list[Receipt]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from celery import Task, shared_task
 
 from cachekeeper.errors import PermanentError, RetryableError
 from cachekeeper.names import Task as Name
-from tasks.base import again, bury, services
+from cachekeeper.services.prefetch import decay
+from tasks.base import again, bury, done, services
 
 RETRIES = 2
 
@@ -26,6 +27,6 @@ def fetch_neighbours(task: Task, *, device: str, path: str) -> dict[str, Any]:
 
 
 @shared_task(bind=True, name=Name.DECAY_MODEL)
-def decay_model(task: Task) -> dict[str, int]:
+def decay_model(task: Task) -> dict[str, float]:
     """Age what was learnt from devices."""
-    return {"paths": services(task).prefetcher.decay()}
+    return done(task, {"paths": decay(services(task).cache.stores.devices)})

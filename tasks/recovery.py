@@ -5,16 +5,16 @@ from __future__ import annotations
 from celery import Task, shared_task
 
 from cachekeeper.names import Task as Name
-from tasks.base import services
+from tasks.base import done, services
 
 
 @shared_task(bind=True, name=Name.RECOVER_BATCHES)
-def requeue_batches(task: Task) -> dict[str, int]:
+def requeue_batches(task: Task) -> dict[str, float]:
     """Requeue claimed batches whose deadline has passed."""
-    return services(task).recovery.requeue()
+    return done(task, services(task).recovery.requeue())
 
 
 @shared_task(bind=True, name=Name.CLEAN_PENDING)
-def clean_pending(task: Task) -> dict[str, int]:
+def clean_pending(task: Task) -> dict[str, float]:
     """Forget requests that belong to no set, and nodes that are gone."""
-    return services(task).recovery.clean()
+    return done(task, services(task).recovery.clean())

@@ -22,7 +22,7 @@ from cachekeeper.services.snapshot import GraphSnapshot
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.garbage import RedisGarbage
 from cachekeeper.store.redis.marks import RedisMarks
-from cachekeeper.store.redis.records import RedisDeadLetters, RedisHeartbeat
+from cachekeeper.store.redis.records import RedisActivity, RedisDeadLetters
 from cachekeeper.store.redis.values import RedisExpiry
 
 DAY_S = 86400.0
@@ -144,6 +144,6 @@ class Wiring:
         return RedisDeadLetters(self.cache.stores.connection)
 
     @cached_property
-    def heartbeat(self) -> RedisHeartbeat:
-        """Shows that beat's ticks arrive."""
-        return RedisHeartbeat(self.cache.stores.connection, DAY_S)
+    def activity(self) -> RedisActivity:
+        """Shows that the schedule is alive."""
+        return RedisActivity(self.cache.stores.connection)

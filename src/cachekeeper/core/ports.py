@@ -5,7 +5,7 @@ Times are seconds since 1970 unless a name says otherwise; sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -111,11 +111,11 @@ class DeadLetters(Protocol):
         """Keep what could not be done, and why."""
 
 
-class Heartbeat(Protocol):
-    """The sign that the schedule is alive."""
+class Activity(Protocol):
+    """What the tasks of the schedule did."""
 
-    def record(self, now: float, worker: str) -> None:
-        """A tick arrived at a worker."""
+    def record(self, task: str, worker: str, now: float, figures: Mapping[str, float]) -> None:
+        """A task ended with these figures."""
 
 
 class Garbage(Protocol):

@@ -14,6 +14,11 @@ DECAY = 0.5
 LEAST = 0.2  # what was learnt and has faded below this is forgotten
 
 
+def decay(devices: Devices) -> int:
+    """Age what was learnt from devices; returns for how many paths."""
+    return devices.decay(DECAY, LEAST)
+
+
 class Prefetcher:
     """Fetches the neighbours of a file that a device has just read."""
 
@@ -35,10 +40,6 @@ class Prefetcher:
         followers = self._devices.followers(path)
         likely = neighbours(path, beside, followers, self._limit)
         return [candidate for candidate in likely if self._fetch(device, candidate)]
-
-    def decay(self) -> int:
-        """Age what was learnt from devices; returns for how many paths."""
-        return self._devices.decay(DECAY, LEAST)
 
     def _fetch(self, device: str, path: str) -> bool:
         if self._devices.entry(device, path) is not None:

@@ -7,6 +7,8 @@ and the bytes of the folder are the bytes of the device.
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from cachekeeper.core.keys import check_device
@@ -45,11 +47,10 @@ class DeviceFiles:
     def bytes_on_disk(self, device: str) -> int:
         """What the device's files take, asked of the file system, not of the ledger."""
         total = 0
-        for path in self.folder_of(device).glob("*"):
-            try:
-                total += path.stat().st_size
-            except FileNotFoundError:  # evicted while we looked
-                continue
+        with suppress(FileNotFoundError), os.scandir(self.folder_of(device)) as found:
+            for entry in found:
+                with suppress(FileNotFoundError):  # evicted while we looked
+                    total += entry.stat().st_size
         return total
 
     def folder_of(self, device: str) -> Path:

@@ -51,7 +51,8 @@ class Layout:
         self.dead = self._key("dead")  # list of failed work, newest first
         self.records = self._key("records")  # zset: request id -> time
         self.devices = self._key("devices")  # set of ids
-        self.heartbeat = self._key("heartbeat")  # hash: what beat last did
+        self.activity = self._key("activity")  # hash: what each scheduled task last did
+        self.totals = self._key("totals")  # hash: sums of their figures
 
     def _key(self, rest: str) -> str:
         return self.prefix + rest

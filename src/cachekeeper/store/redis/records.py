@@ -1,9 +1,10 @@
-"""Receipts, the pending sets of strategies that wait, dead letters and heartbeats, in Redis."""
+"""Receipts, the pending sets of strategies that wait, dead letters and activity, in Redis."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from cachekeeper.core.request import Receipt, Request, pending_receipt, request_from_wire
 from cachekeeper.core.strategy import Strategy
@@ -12,6 +13,7 @@ from cachekeeper.store.redis.connection import Arg, Connection, reachable
 ATTEMPTS = 4  # claims of one request before it is buried
 REAP_AT_MOST = 1000
 DEAD_KEPT = 1000
+ACTIVITY_KEPT_S = 7 * 86400
 
 
 class RedisReceipts:
@@ -138,21 +140,32 @@ class RedisDeadLetters:
         return [json.loads(raw) for raw in found]
 
 
-class RedisHeartbeat:
-    """When beat's last tick went through a worker: what tells that the schedule is alive."""
+class RedisActivity:
+    """What the tasks of the schedule last did, and their totals: what tells that beat is alive."""
 
-    def __init__(self, connection: Connection, keep_s: float) -> None:
-        self._c, self._keep_s = connection, keep_s
+    def __init__(self, connection: Connection) -> None:
+        self._c = connection
 
-    def record(self, now: float, worker: str) -> None:
-        """A tick arrived at a worker."""
+    def record(self, task: str, worker: str, now: float, figures: Mapping[str, float]) -> None:
+        """A task ended with these figures."""
+        layout = self._c.layout
+        last = json.dumps({"at": now, "worker": worker, "figures": dict(figures)})
         with reachable(), self._c.redis.pipeline() as pipe:
-            pipe.hset(self._c.layout.heartbeat, mapping={"at": now, "worker": worker})
-            pipe.expire(self._c.layout.heartbeat, max(1, int(self._keep_s)))
+            pipe.hset(layout.activity, task, last)
+            for name, figure in figures.items():
+                pipe.hincrbyfloat(layout.totals, f"{task} {name}", figure)
+            for name in (layout.activity, layout.totals):
+                pipe.expire(name, ACTIVITY_KEPT_S)
             pipe.execute()
 
-    def last(self) -> float | None:
-        """When the last tick arrived, seconds since 1970."""
+    def last(self) -> dict[str, dict[str, Any]]:
+        """By task: when it last ended, in which worker, with which figures."""
         with reachable():
-            raw = self._c.redis.hget(self._c.layout.heartbeat, "at")
-        return None if raw is None else float(raw)
+            found = self._c.redis.hgetall(self._c.layout.activity)
+        return {task.decode(): json.loads(raw) for task, raw in found.items()}
+
+    def totals(self) -> dict[str, float]:
+        """Sums over all runs, by "task figure"."""
+        with reachable():
+            found = self._c.redis.hgetall(self._c.layout.totals)
+        return {name.decode(): float(raw) for name, raw in found.items()}

@@ -1,0 +1,140 @@
+"""The morning: devices read, files change, and every change is followed to the last tier."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from itertools import chain, cycle
+from pathlib import Path
+
+from cachekeeper.core.strategy import Strategy
+from cachekeeper.store.redis.records import RedisActivity
+from demo.editor import Editor
+from demo.edits import Kind, Proof, Prover
+from demo.gauges import MemoryGauge, QuotaGauge
+from demo.score import EVICTIONS, Tally
+from demo.stage import DEVICES, Stage
+
+EDITS = 48
+RENAMES = DELETES = 4
+AT_ONCE = 8
+LEAST_S, MOST_S = 30.0, 75.0
+TOO_MANY_FAULTS = 12
+EDITABLE = 200 * 1024  # bytes: a value that the Redis tier holds too
+REFRESH_S = 0.25
+
+
+class Morning:
+    """Plays on a stage; ``tally`` may be read at any time."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        devices = sorted(chain.from_iterable(DEVICES))
+        stores = stage.cache.stores
+        self._devices, self._activity = devices, RedisActivity(stores.connection)
+        self._quota = QuotaGauge(stores.files, devices, stage.quota)
+        self._memory = MemoryGauge(stage.options.state, self._others)
+        self._prover = Prover(stage.cache, Editor(stage.library), stage.readers)
+        self._failures: list[str] = []
+        self.proofs: list[Proof] = []
+        self.reads: dict[str, int] = {}
+        self.news: deque[Proof] = deque(maxlen=6)
+        self.planned = EDITS + RENAMES + DELETES
+        self.began = time.monotonic()
+
+    def play(self, shown: Callable[[Morning], None]) -> Tally:
+        """Play it; ``shown`` is called a few times a second."""
+        with ExitStack() as stack:
+            stack.enter_context(self._quota)
+            stack.enter_context(self._memory)
+            for reader in self._stage.readers:
+                reader.call("play")
+            pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
+            changes = self._changes()
+            running: set[Future[Proof]] = set()
+            while not self._over(running):
+                while len(running) < AT_ONCE and (change := next(changes, None)):
+                    running.add(pool.submit(self._prover.prove, *change))
+                self._collect(running)
+                self._count()
+                shown(self)
+            for reader in self._stage.readers:
+                self._failures += reader.call("rest")["failures"]
+            self._count()
+        return self.tally()
+
+    def tally(self) -> Tally:
+        """What has been counted so far."""
+        return Tally(
+            self.proofs,
+            self._quota,
+            self._memory,
+            self.counters(),
+            self._activity.totals(),
+            self._failures,
+        )
+
+    def counters(self) -> dict[str, int]:
+        """The counters of all devices together."""
+        ledgers = [self._stage.cache.stores.devices.ledger(device) for device in self._devices]
+        names = dict.fromkeys(chain.from_iterable(ledger.counters for ledger in ledgers))
+        return {name: sum(ledger.counters.get(name, 0) for ledger in ledgers) for name in names}
+
+    @property
+    def on_disk(self) -> dict[str, int]:
+        """Bytes that each device has on disk."""
+        return self._quota.now
+
+    @property
+    def quota(self) -> int:
+        """Bytes that each may have."""
+        return self._quota.quota
+
+    def _changes(self) -> Iterator[tuple[str, Kind, Strategy]]:
+        """What is done to which file: every file once, the strategies in turn."""
+        dice = random.Random(7)
+        paths = self._stage.paths()
+        small = [p for p in paths if _size(self._stage.library / p) <= EDITABLE] or paths
+        dice.shuffle(small)
+        kinds = [Kind.EDIT] * EDITS + [Kind.RENAME] * RENAMES + [Kind.DELETE] * DELETES
+        dice.shuffle(kinds)
+        return iter(zip(small, kinds, cycle(Strategy), strict=False))
+
+    def _collect(self, running: set[Future[Proof]]) -> None:
+        """Take what has ended; wait a moment for the rest."""
+        end = time.monotonic() + REFRESH_S
+        try:
+            for future in as_completed(set(running), timeout=REFRESH_S):
+                running.discard(future)
+                self.proofs.append(future.result())
+                self.news.append(self.proofs[-1])
+        except TimeoutError:
+            return
+        time.sleep(max(0.0, end - time.monotonic()))
+
+    def _over(self, running: set[Future[Proof]]) -> bool:
+        played = time.monotonic() - self.began
+        faults = sum(len(proof.faults) for proof in self.proofs)
+        if faults > TOO_MANY_FAULTS or played > MOST_S:
+            return True
+        done = len(self.proofs) >= self.planned and not running
+        return done and played > LEAST_S and self.counters().get("evictions", 0) >= EVICTIONS
+
+    def _count(self) -> None:
+        reads: dict[str, int] = {}
+        for reader in self._stage.readers:
+            for name, count in reader.call("stats").items():
+                reads[name] = reads.get(name, 0) + count
+        self.reads = reads
+
+    def _others(self) -> dict[int, str]:
+        return {reader.pid: "reader" for reader in self._stage.readers} | {os.getpid(): "demo"}
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

@@ -1,0 +1,159 @@
+"""``why`` and ``invalidate``: one key, from a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cachekeeper import settings
+from cachekeeper.cli.up import state_option
+from cachekeeper.client.cache import Cache
+from cachekeeper.core.request import Receipt, Status
+from cachekeeper.core.strategy import Consistency, Strategy
+from cachekeeper.errors import ReceiptTimeout
+from cachekeeper.services.explain import Why
+
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@click.command()
+@click.argument("key")
+@state_option
+@json_option
+def why(key: str, state: Path | None, as_json: bool) -> None:
+    """Show where KEY is held, what it was made from, and what happened to it last.
+
+    The memory of other processes is not shown: each process has its own.
+    """
+    with _cache(state) as cache:
+        found = cache.why(key)
+    if as_json:
+        click.echo(json.dumps(_plain(found), indent=1))
+        return
+    for line in _told(found):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("keys", nargs=-1)
+@click.option("--tag", help="Everything with this tag.")
+@click.option("--namespace", help="Everything in this namespace.")
+@click.option(
+    "--strategy", type=click.Choice(list(Strategy)), default=Strategy.IMMEDIATE, show_default=True
+)
+@click.option(
+    "--consistency",
+    type=click.Choice(list(Consistency)),
+    default=Consistency.STRICT,
+    show_default=True,
+)
+@click.option("--cascade/--no-cascade", default=True, help="With all that was derived from it.")
+@click.option("--reason", default="by hand", show_default=True, help="Kept with the record.")
+@click.option(
+    "--wait", type=float, default=10.0, show_default=True, help="Seconds to wait for the receipt."
+)
+@state_option
+@json_option
+def invalidate(
+    keys: tuple[str, ...],
+    tag: str | None,
+    namespace: str | None,
+    strategy: str,
+    consistency: str,
+    cascade: bool,
+    reason: str,
+    wait: float,
+    state: Path | None,
+    as_json: bool,
+) -> None:
+    """Invalidate KEYS, a tag or a namespace in every tier, and print the receipt.
+
+    Exits with 0 when it is done or waits for its batch, else with 1.
+    """
+    with _cache(state) as cache:
+        handle = cache.invalidate(
+            keys,
+            tag=tag,
+            namespace=namespace,
+            strategy=strategy,
+            consistency=consistency,
+            cascade=cascade,
+            reason=reason,
+        )
+        try:
+            receipt = handle.wait(wait)
+        except ReceiptTimeout:
+            receipt = handle.read()
+    if as_json:
+        click.echo(receipt.to_json())
+    else:
+        for line in _receipt_lines(receipt):
+            click.echo(line)
+    sys.exit(0 if receipt.status in {Status.DONE, Status.PENDING} else 1)
+
+
+@contextmanager
+def _cache(state: Path | None) -> Iterator[Cache]:
+    given: dict[str, Any] = {"state": state} if state else {}
+    # No memory tier: a command that looks must not become a node that invalidations wait for.
+    with Cache(settings.load(memory_bytes=0, **given)) as cache:
+        yield cache
+
+
+def _told(found: Why) -> Iterator[str]:
+    yield f"{found.key}   {found.state}"
+    for held in found.held:
+        yield (
+            f"  in {held.tier:<6}  {held.size:,} bytes, {held.age_s:.0f} s old, "
+            f"expires in {held.expires_in_s:.0f} s, as of epoch {held.as_of}"
+        )
+    yield f"  derived from   {', '.join(found.derived_from) or 'nothing cached'}"
+    yield f"  dependents     {', '.join(found.dependents) or 'none'}"
+    cause = found.last_invalidation
+    if cause is None:
+        yield "  last invalidation   none on record"
+        return
+    ago = time.time() - cause.at
+    names = ", ".join(source.partition(":")[2] for source in cause.sources)
+    yield f"  last invalidation   {ago:.0f} s ago, epoch {cause.epoch}, {cause.strategy}: {names}"
+    yield f"                      {cause.reason or 'no reason given'} (request {cause.request})"
+
+
+def _plain(found: Why) -> dict[str, Any]:
+    cause = found.last_invalidation
+    names = ("epoch", "request", "at", "strategy", "reason", "sources")
+    told = None if cause is None else {name: getattr(cause, name) for name in names}
+    shallow = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+    held = [dataclasses.asdict(h) for h in found.held]
+    return shallow | {"held": held, "last_invalidation": told}
+
+
+def _receipt_lines(receipt: Receipt) -> Iterator[str]:
+    yield f"{receipt.status}   {receipt.strategy}, {receipt.consistency}, epoch {receipt.epoch}"
+    yield f"  request       {receipt.id}"
+    if receipt.status is Status.PENDING:
+        yield "  it waits for its batch; the old value may be served until then"
+        return
+    if receipt.error:
+        yield f"  error         {receipt.error}"
+    yield f"  affected      {receipt.affected_count}: {' -> '.join(receipt.affected)}"
+    removed = ", ".join(f"{tier} {n}" for tier, n in receipt.removed.items())
+    yield f"  removed       {removed or 'nothing yet: lazily, when read or swept'}"
+    asked = len(receipt.nodes_asked)
+    yield f"  nodes         {asked - len(receipt.nodes_silent)} of {asked} acknowledged"
+    if receipt.nodes_silent:
+        yield f"  silent        {', '.join(receipt.nodes_silent)}"
+    yield f"  verified      {', '.join(receipt.verified)}"
+    yield f"  not verified  {', '.join(receipt.not_verified)}"
+    for limit in receipt.limits:
+        yield f"  limit         {limit}"
+    took = 1000 * (receipt.finished - receipt.submitted)
+    yield f"  took          {took:.0f} ms, in worker process {receipt.worker_pid}"
