@@ -10,6 +10,8 @@ from itertools import cycle, groupby
 from cachekeeper.core.relations import natural
 from demo.model import album_of
 
+SLIDE_SHOW_S = 30.0
+
 
 @dataclass(frozen=True)
 class Habit:
@@ -41,6 +43,7 @@ def habit_of(device: str, paths: list[str]) -> Habit:
         "phone": (0.02, 8, 0.5),  # a few pictures of yesterday, again and again
         "tablet": (0.03, 24, 0.2),  # a page of an album on the sofa
         "laptop": (0.04, 12, 0.3),  # this and that
-        "tv": (0.005, 0, 0.0),  # the slide show: everything, one after the other
+        # The slide show: everything, one after the other, all of it in half a minute.
+        "tv": (min(0.05, SLIDE_SHOW_S / len(paths)), 0, 0.0),
     }[device]
     return Habit(device, pause_s, albums, pages, favourites)

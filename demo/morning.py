@@ -41,6 +41,10 @@ class Morning:
         self._memory = MemoryGauge(stage.options.state, self._others)
         self._prover = Prover(stage.cache, Editor(stage.library), stage.readers)
         self._failures: list[str] = []
+        # A state that was used before has counted before.
+        self._done_before = self._activity.totals()
+        self._before: dict[str, int] = {}
+        self._before = self.counters()
         self.proofs: list[Proof] = []
         self.reads: dict[str, int] = {}
         self.news: deque[Proof] = deque(maxlen=6)
@@ -75,15 +79,21 @@ class Morning:
             self._quota,
             self._memory,
             self.counters(),
-            self._activity.totals(),
+            self._done(),
             self._failures,
         )
+
+    def _done(self) -> dict[str, float]:
+        """What the schedule's tasks did in this morning, not in one before."""
+        changed = {k: v - self._done_before.get(k, 0) for k, v in self._activity.totals().items()}
+        return {name: figure for name, figure in changed.items() if figure}
 
     def counters(self) -> dict[str, int]:
         """The counters of all devices together."""
         ledgers = [self._stage.cache.stores.devices.ledger(device) for device in self._devices]
         names = dict.fromkeys(chain.from_iterable(ledger.counters for ledger in ledgers))
-        return {name: sum(ledger.counters.get(name, 0) for ledger in ledgers) for name in names}
+        sums = {name: sum(ledger.counters.get(name, 0) for ledger in ledgers) for name in names}
+        return {name: count - self._before.get(name, 0) for name, count in sums.items()}
 
     @property
     def on_disk(self) -> dict[str, int]:

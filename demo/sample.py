@@ -22,7 +22,7 @@ NOTES = 40
 WORDS = """
 bread milk call dentist water tomatoes passport train harbour photo print frame letter garden gate
 oil bicycle repair library book return invoice pay heating
-""".split()
+"""
 
 
 def make(folder: Path) -> None:
@@ -35,8 +35,9 @@ def make(folder: Path) -> None:
             size = dice.choice(((640, 480), (480, 640), (800, 600)))
             picture = painted(*size, seed=1000 * number + shot)
             (shots / f"IMG_{shot}.jpg").write_bytes(picture)
+    words = WORDS.split()
     notes = folder / "Documents"
     notes.mkdir()
     for number in range(1, NOTES + 1):
-        lines = [" ".join(dice.choices(WORDS, k=9)) for _ in range(dice.randrange(20, 200))]
+        lines = [" ".join(dice.choices(words, k=9)) for _ in range(dice.randrange(20, 200))]
         (notes / f"note {number}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -30,9 +30,11 @@ class Screen:
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=True)
         self._progress = Progress(
-            TextColumn("[bold]a morning"), BarColumn(None), TextColumn("{task.completed} changes")
+            TextColumn("[bold]a morning"),
+            BarColumn(None),
+            TextColumn("{task.completed} of {task.total} changes"),
         )
-        self._task = self._progress.add_task("")
+        self._task = self._progress.add_task("", total=0)
         self._line_due = 0.0
 
     def show(self, morning: Morning) -> None:

@@ -9,7 +9,7 @@ from threading import Event
 from cachekeeper import Cache
 from cachekeeper.core.request import Receipt
 from cachekeeper.errors import CachekeeperError
-from cachekeeper.origin.watch import changes
+from cachekeeper.origin.watch import Changed, changes
 from demo.model import album_of
 from demo.stage import Stage
 
@@ -21,25 +21,27 @@ def watched(stage: Stage, stop: Event) -> Iterator[str]:
     stage.readers[0].ask("browse")  # so that pages are there to go stale
     for batch in changes(stage.library, stop):
         seen = time.time()
-        for path in batch:
+        for changed in batch:
             try:
-                yield _line(_invalidate(stage.cache, path), path, seen)
+                yield _line(_invalidate(stage.cache, changed), changed.path, seen)
             except CachekeeperError as error:
-                yield f"{path}: {error}"
+                yield f"{changed.path}: {error}"
                 continue
             for reader in stage.readers:  # somebody looks at it again
-                reader.ask("look", path=path)
+                reader.ask("look", path=changed.path)
 
 
-def _invalidate(cache: Cache, path: str) -> Receipt:
-    keys = [f"file:{path}", f"folder:{album_of(path)}"]
+def _invalidate(cache: Cache, changed: Changed) -> Receipt:
+    keys = [f"file:{changed.path}"]
+    if changed.listing:
+        keys.append(f"folder:{album_of(changed.path)}")
     handle = cache.invalidate(keys, consistency="strict", reason="the file changed")
     return handle.wait(WAIT_S)
 
 
 def _line(receipt: Receipt, path: str, seen: float) -> str:
-    album = f"/{album_of(path)}"
-    chain = [key for key in receipt.affected if key.endswith((f":{path}", album))]
+    own = [key for key in receipt.affected if key.endswith(f":{path}")]
+    pages = [key for key in receipt.affected if key.startswith("album:")]
     tiers = ", ".join(receipt.verified)
     milliseconds = 1000 * (receipt.finished - seen)
-    return f"{' -> '.join(chain)}   {tiers} clean   {milliseconds:.0f} ms"
+    return f"{' -> '.join([*own, *pages])}   {tiers} clean   {milliseconds:.0f} ms"

@@ -47,12 +47,15 @@ def why(key: str, state: Path | None, as_json: bool) -> None:
 @click.option("--tag", help="Everything with this tag.")
 @click.option("--namespace", help="Everything in this namespace.")
 @click.option(
-    "--strategy", type=click.Choice(list(Strategy)), default=Strategy.IMMEDIATE, show_default=True
+    "--strategy",
+    type=click.Choice([s.value for s in Strategy]),
+    default=Strategy.IMMEDIATE.value,
+    show_default=True,
 )
 @click.option(
     "--consistency",
-    type=click.Choice(list(Consistency)),
-    default=Consistency.STRICT,
+    type=click.Choice([c.value for c in Consistency]),
+    default=Consistency.STRICT.value,
     show_default=True,
 )
 @click.option("--cascade/--no-cascade", default=True, help="With all that was derived from it.")

@@ -30,8 +30,17 @@ class Broker:
             broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 5},
         )
 
-    def send(self, task: str, arguments: Mapping[str, object], queue: str | None = None) -> str:
-        """Enqueue a task; returns its id.
+    def send(
+        self,
+        task: str,
+        arguments: Mapping[str, object],
+        *,
+        queue: str | None = None,
+        expires_s: float | None = None,
+    ) -> str:
+        """Enqueue a task, which is dropped if it has not begun ``expires_s`` from now.
+
+        Returns its id.
 
         Raises:
             BrokerUnavailable: nothing was enqueued.
@@ -41,6 +50,7 @@ class Broker:
                 task,
                 kwargs=dict(arguments),
                 queue=queue or ROUTES[task],
+                expires=expires_s,
                 retry=True,
                 retry_policy=RETRY,
             )

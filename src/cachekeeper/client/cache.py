@@ -193,7 +193,7 @@ class Cache:
         self.stores.receipts.open(receipt)
         try:
             queue = STRATEGIES[request.strategy].queue
-            self._broker.send(Task.INVALIDATE, request.to_wire(), queue)
+            self._broker.send(Task.INVALIDATE, request.to_wire(), queue=queue)
         except BrokerUnavailable as error:
             receipt.status, receipt.error = Status.FAILED, str(error)
             self.stores.receipts.save([receipt])

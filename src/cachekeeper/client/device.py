@@ -12,6 +12,8 @@ from cachekeeper.errors import BrokerUnavailable
 from cachekeeper.names import Task
 from cachekeeper.services.device import DeviceCaches, Read
 
+STALE_AFTER_S = 60.0  # by then the device reads something else
+
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,8 @@ class Device:
         read = self._caches.get(self.id, path)
         if self._broker is not None:
             try:
-                self._broker.send(Task.PREFETCH, {"device": self.id, "path": path})
+                wanted = {"device": self.id, "path": path}
+                self._broker.send(Task.PREFETCH, wanted, expires_s=STALE_AFTER_S)
             except BrokerUnavailable as error:  # a read is not to fail for a prediction
                 log.warning("prefetch_not_requested device=%s path=%s: %s", self.id, path, error)
         return read

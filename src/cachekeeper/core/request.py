@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Final
 
-from cachekeeper.core.keys import check_key, check_namespace, check_tag, namespace_of
+from cachekeeper.core.keys import check_key, check_namespace, check_tag
 from cachekeeper.core.stamps import (
     source_of_key,
     source_of_namespace,
@@ -51,13 +51,18 @@ class Request:
             *map(source_of_namespace, self.namespaces),
         ]
 
-    def covers(self, key: str) -> bool:
-        """Whether it names the key or its namespace."""
-        return key in self.keys or namespace_of(key) in self.namespaces
-
     def to_wire(self) -> dict[str, Any]:
-        """Plain JSON values, by field."""
-        return asdict(self) | {f: list(getattr(self, f)) for f in ("keys", "tags", "namespaces")}
+        """Plain JSON values by field, the keys first: what a dashboard shows is cut at the end."""
+        named = {name: list(getattr(self, name)) for name in ("keys", "tags", "namespaces")}
+        rest = {
+            "strategy": str(self.strategy),
+            "consistency": str(self.consistency),
+            "cascade": self.cascade,
+            "reason": self.reason,
+            "id": self.id,
+            "at": self.at,
+        }
+        return {name: values for name, values in named.items() if values} | rest
 
 
 def make_request(

@@ -152,7 +152,7 @@ class RedisActivity:
         last = json.dumps({"at": now, "worker": worker, "figures": dict(figures)})
         with reachable(), self._c.redis.pipeline() as pipe:
             pipe.hset(layout.activity, task, last)
-            for name, figure in figures.items():
+            for name, figure in {"runs": 1, **figures}.items():
                 pipe.hincrbyfloat(layout.totals, f"{task} {name}", figure)
             for name in (layout.activity, layout.totals):
                 pipe.expire(name, ACTIVITY_KEPT_S)
@@ -165,7 +165,7 @@ class RedisActivity:
         return {task.decode(): json.loads(raw) for task, raw in found.items()}
 
     def totals(self) -> dict[str, float]:
-        """Sums over all runs, by "task figure"."""
+        """Sums over all runs by "task figure", and how many "task runs" there were."""
         with reachable():
             found = self._c.redis.hgetall(self._c.layout.totals)
         return {name.decode(): float(raw) for name, raw in found.items()}
