@@ -12,7 +12,7 @@ from celery.exceptions import Reject
 
 from cachekeeper.client.cache import Cache
 from cachekeeper.core.ports import Activity, DeadLetters
-from cachekeeper.errors import RetryableError
+from cachekeeper.errors import CacheUnavailable
 from cachekeeper.services.batch import Flusher
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
@@ -66,12 +66,21 @@ def done(task: Task, figures: Mapping[str, float]) -> dict[str, float]:
     return dict(figures)
 
 
-def again(task: Task, error: RetryableError, retries: int) -> bool:
-    """Retry with a capped, jittered pause; False after the last attempt."""
-    if task.request.retries >= retries:
-        return False
-    pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**task.request.retries)
-    raise task.retry(exc=error, countdown=pause * random.uniform(0.5, 1), max_retries=retries)
+def again(task: Task, error: Exception, retries: int) -> None:
+    """Retry with a capped, jittered pause; returns after the last attempt."""
+    if task.request.retries < retries:
+        raise task.retry(exc=error, countdown=_pause(task), max_retries=retries)
+
+
+def wait_for_server(task: Task, error: CacheUnavailable) -> NoReturn:
+    """Retry for as long as the cache server is away; attempts are not counted against the work."""
+    raise task.retry(exc=error, countdown=_pause(task), max_retries=None)
+
+
+def _pause(task: Task) -> float:
+    attempt: int = task.request.retries
+    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt, 16))
+    return longest * random.uniform(0.5, 1)
 
 
 def bury(task: Task, arguments: dict[str, Any], error: Exception) -> NoReturn:

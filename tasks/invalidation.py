@@ -9,9 +9,9 @@ from celery import Task, shared_task
 
 from cachekeeper.core.request import Receipt, make_request
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
-from cachekeeper.errors import InvalidInput, RetryableError
+from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import Task as Name
-from tasks.base import again, bury, done, services
+from tasks.base import again, bury, done, services, wait_for_server
 
 SHOWN = 5
 
@@ -19,19 +19,10 @@ SHOWN = 5
 @shared_task(bind=True, name=Name.INVALIDATE)
 def invalidate_request(task: Task, **fields: Any) -> dict[str, Any]:
     """Invalidate what a request names; its fields are those of ``core.request.Request``."""
-    given = {"id": task.request.id, "at": time.time()} | fields
     try:
-        request = make_request(**given)
-    except InvalidInput as error:
-        bury(task, fields, error)
-    if STRATEGIES[request.strategy].waits:
-        return {"waiting": services(task).cache.stores.pending.submit(request)}
-    try:
-        return _brief(services(task).invalidator.run([request]))
-    except RetryableError as error:
-        again(task, error, CONSISTENCIES[request.consistency].retries)
-        services(task).invalidator.refuse(request, error)
-        bury(task, fields, error)
+        return _invalidate(task, fields)
+    except CacheUnavailable as error:  # nothing can be done or recorded: it is not to be lost
+        wait_for_server(task, error)
 
 
 @shared_task(bind=True, name=Name.FLUSH_SCHEDULED)
@@ -52,6 +43,24 @@ def flush_background(task: Task) -> dict[str, Any]:
 def sweep_lazy(task: Task) -> dict[str, float]:
     """Remove the bytes of what was invalidated lazily."""
     return done(task, services(task).lazy_sweep.run())
+
+
+def _invalidate(task: Task, fields: dict[str, Any]) -> dict[str, Any]:
+    given = {"id": task.request.id, "at": time.time()} | fields
+    try:
+        request = make_request(**given)
+    except InvalidInput as error:
+        bury(task, fields, error)
+    if STRATEGIES[request.strategy].waits:
+        return {"waiting": services(task).cache.stores.pending.submit(request)}
+    try:
+        return _brief(services(task).invalidator.run([request]))
+    except CacheUnavailable:
+        raise
+    except Exception as error:  # whatever it was, the request must not vanish
+        again(task, error, CONSISTENCIES[request.consistency].retries)
+        services(task).invalidator.refuse(request, error)
+        bury(task, fields, error)
 
 
 def _flushed(task: Task, receipts: list[Receipt]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _told(found: Why) -> Iterator[str]:
     yield f"{found.key}   {found.state}"
     for held in found.held:
         yield (
-            f"  in {held.tier:<6}  {held.size:,} bytes, {held.age_s:.0f} s old, "
+            f"  {held.tier:<6} {held.size:,} bytes, {held.age_s:.0f} s old, "
             f"expires in {held.expires_in_s:.0f} s, as of epoch {held.as_of}"
         )
     yield f"  derived from   {', '.join(found.derived_from) or 'nothing cached'}"

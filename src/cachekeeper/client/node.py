@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import uuid
+import weakref
 
 from cachekeeper.errors import CacheUnavailable
 from cachekeeper.store.memory import MemoryTier
@@ -36,6 +37,8 @@ class Node:
         self._nodes.report(self.id, epoch, time.time())
         self._memory.open(epoch)
         self._memory.lease_until = lease_clock() + lease_s
+        forked = weakref.WeakMethod(memory.forked)
+        os.register_at_fork(after_in_child=lambda: (method := forked()) and method())
         self._thread = threading.Thread(target=self._run, name="cachekeeper-node", daemon=True)
         self._thread.start()
 

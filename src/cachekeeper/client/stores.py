@@ -56,6 +56,7 @@ def open_stores(settings: Settings, cache_url: str) -> Stores:
     """The adapters over one connection and one state folder."""
     connection = Connection(cache_url, settings.deployment)
     state = State(settings.state)
+    state.create()
     blobs = Blobs(state.blobs)
     return Stores(
         connection=connection,

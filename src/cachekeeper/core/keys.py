@@ -6,7 +6,6 @@ Each function returns its argument, so that it can stand where the value is used
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import PurePosixPath
 from typing import Final, TypeGuard
 
@@ -15,6 +14,8 @@ from cachekeeper.errors import ForbiddenPath, InvalidInput
 MAX_KEY_BYTES: Final = 512
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 DEVICE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # just the characters of category Cc
 
 _KEY_RULE = (
     f"namespace:rest, 1 to {MAX_KEY_BYTES} bytes of UTF-8 without control characters, "
@@ -89,4 +90,4 @@ def _is_text(value: object) -> TypeGuard[str]:
         size = len(value.encode())
     except UnicodeEncodeError:  # a lone surrogate, as os.fsdecode makes of broken names
         return False
-    return size <= MAX_KEY_BYTES and not any(unicodedata.category(c) == "Cc" for c in value)
+    return size <= MAX_KEY_BYTES and not _CONTROL.search(value)

@@ -89,7 +89,8 @@ class DeviceCaches:
                 now + priority.lifetime_s,
                 by,
             )
-            self._devices.commit(device, path, token, held)
+            if not self._devices.commit(device, path, token, held):
+                raise Busy(f"{path}: its reservation on {device} has passed")
         except BaseException:
             self.settle(device, path, token)
             raise

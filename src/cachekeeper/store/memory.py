@@ -96,6 +96,11 @@ class MemoryTier:
             self._open = False
             self._clear()
 
+    def forked(self) -> None:
+        """In the child of a fork: nothing follows the log here, so nothing may be served."""
+        self._lock = threading.Lock()  # another thread may have held it
+        self.shut()
+
     @property
     def bytes(self) -> int:
         """Bytes of the values held."""

@@ -9,6 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cachekeeper.errors import CacheUnavailable
 from cachekeeper.store.redis.layout import Layout
@@ -25,12 +27,15 @@ def source(name: str) -> str:
 class Connection:
     """The server of one deployment: a pool of sockets, safe to share between threads."""
 
-    def __init__(self, url: str, deployment: str, *, timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, deployment: str, *, timeout_s: float = 2.0) -> None:
         self.url, self.layout = url, Layout(deployment)
         # Any: redis-py types every reply as bytes or str, whatever the connection decodes; here
         # all replies are bytes, and each adapter returns typed values.
         self.redis: Any = redis.Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 1),  # a restarted server; a dead one is told soon
         )
         self._scripts: dict[str, Any] = {}
 

@@ -107,16 +107,19 @@ class RedisPending:
 
     def orphans(self) -> int:
         """Forget requests that neither wait nor are claimed; returns how many."""
-        layout, gone = self._c.layout, 0
-        with reachable():
-            for raw in self._c.redis.hkeys(layout.requests):
-                waits = [self._c.redis.zscore(layout.pending(s), raw) for s in Strategy]
-                if any(score is not None for score in waits):
-                    continue
-                claims = self._c.redis.zscan_iter(layout.inflight, match=b"*|" + raw)
-                if next(iter(claims), None) is None:
-                    gone += int(self._c.redis.hdel(layout.requests, raw))
-        return gone
+        layout = self._c.layout
+        with reachable(), self._c.redis.pipeline(transaction=True) as pipe:
+            pipe.hkeys(layout.requests)
+            pipe.zrange(layout.inflight, 0, -1)
+            for strategy in Strategy:
+                pipe.zrange(layout.pending(strategy), 0, -1)
+            known, claims, *waiting = pipe.execute()
+        needed = {claim.rpartition(b"|")[2] for claim in claims}.union(*waiting)
+        orphans = [request for request in known if request not in needed]
+        if orphans:
+            with reachable():
+                self._c.redis.hdel(layout.requests, *orphans)
+        return len(orphans)
 
 
 class RedisDeadLetters:

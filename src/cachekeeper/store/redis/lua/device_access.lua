@@ -13,9 +13,12 @@ local held
 if entry then
   held = cjson.decode(entry)
   state = tonumber(held.expires) > tonumber(ARGV[2]) and 'hit' or 'expired'
-  for _, mark in ipairs(redis.call('ZMSCORE', KEYS[5], unpack(held.sources))) do
-    if mark and tonumber(mark) > held.as_of then
-      state = 'stale'
+  for first = 1, #held.sources, 1000 do  -- unpack has its limits
+    local last = math.min(first + 999, #held.sources)
+    for _, mark in ipairs(redis.call('ZMSCORE', KEYS[5], unpack(held.sources, first, last))) do
+      if mark and tonumber(mark) > held.as_of then
+        state = 'stale'
+      end
     end
   end
 end

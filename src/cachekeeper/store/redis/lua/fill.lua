@@ -4,11 +4,16 @@
 -- KEYS  record, marks, expiry, epoch
 -- ARGV  key, body, as_of, filled, expires (s), longest lifetime (s), source ...
 -- returns the epoch at which it was stored, nil when refused
-local sources = {unpack(ARGV, 7)}
-local as_of = tonumber(ARGV[3])
-for _, mark in ipairs(redis.call('ZMSCORE', KEYS[2], unpack(sources))) do
-  if mark and tonumber(mark) > as_of then
-    return nil
+local as_of, sources = tonumber(ARGV[3]), {}
+for first = 7, #ARGV, 1000 do  -- unpack has its limits
+  local last = math.min(first + 999, #ARGV)
+  for i = first, last do
+    sources[#sources + 1] = ARGV[i]
+  end
+  for _, mark in ipairs(redis.call('ZMSCORE', KEYS[2], unpack(ARGV, first, last))) do
+    if mark and tonumber(mark) > as_of then
+      return nil
+    end
   end
 end
 redis.call('DEL', KEYS[1])

@@ -13,10 +13,13 @@ for source in string.gmatch(record[3], '[^\n]+') do
   sources[#sources + 1] = source
 end
 local as_of = tonumber(record[2])
-for _, mark in ipairs(redis.call('ZMSCORE', KEYS[2], unpack(sources))) do
-  if mark and tonumber(mark) > as_of then
-    redis.call('UNLINK', KEYS[1])
-    return {0}
+for first = 1, #sources, 1000 do  -- unpack has its limits
+  local last = math.min(first + 999, #sources)
+  for _, mark in ipairs(redis.call('ZMSCORE', KEYS[2], unpack(sources, first, last))) do
+    if mark and tonumber(mark) > as_of then
+      redis.call('UNLINK', KEYS[1])
+      return {0}
+    end
   end
 end
 local epoch = tonumber(redis.call('GET', KEYS[3]) or '0')
