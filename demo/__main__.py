@@ -18,13 +18,15 @@ from cachekeeper.local.state import State, read_running
 from cachekeeper.local.table import render
 from cachekeeper.settings import PREFIX, default_state
 from demo.morning import Morning
+from demo.pace import Pace
 from demo.readers import COMMAND
-from demo.score import Check, checks
+from demo.score import Check
 from demo.screen import Screen, introduce, summarise
 from demo.stage import Options, Stage
 from demo.watching import watched
 
 ALREADY_RUNNING = 3
+FAULTS_SHOWN = 20
 GIVEN = (f"{PREFIX}BROKER_URL", f"{PREFIX}CACHE_URL")
 
 library_option = click.option(
@@ -33,24 +35,27 @@ library_option = click.option(
 
 
 @click.group()
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Play a morning of several devices with a real folder of files."""
+    context.ensure_object(Pace)
 
 
 @main.command()
 @library_option
 @click.option("--state", type=click.Path(path_type=Path), help="Folder of everything written.")
-def run(library: Path | None, state: Path | None) -> None:
+@click.pass_obj
+def run(pace: Pace, library: Path | None, state: Path | None) -> None:
     """Play the morning, then stay up and watch until Ctrl-C."""
     console, folder = Console(), state or Path(os.environ.get(f"{PREFIX}STATE", default_state()))
     if running := read_running(folder):
-        console.print(render(running, State(folder)), highlight=False, soft_wrap=True)
+        console.print(render(running, State(folder)), highlight=False, soft_wrap=True, markup=False)
         sys.exit(ALREADY_RUNNING)
     servers = {name: os.environ[name] for name in GIVEN if name in os.environ}
     options = Options(folder, library, servers=servers)
     try:
         with Stage(options) as stage:
-            _play(stage, console)
+            _play(stage, pace, console)
             _watch(stage, console)
     except KeyboardInterrupt:
         console.print("stopped")
@@ -58,33 +63,39 @@ def run(library: Path | None, state: Path | None) -> None:
 
 @main.command()
 @library_option
-def check(library: Path | None) -> None:
+@click.pass_obj
+def check(pace: Pace, library: Path | None) -> None:
     """Play the morning on a state of its own; exits with 0 only if every check holds."""
-    sys.exit(0 if play_once(library) else 1)
+    sys.exit(0 if play_once(library, pace=pace) else 1)
 
 
-def play_once(library: Path | None = None, reader: tuple[str, ...] = COMMAND) -> bool:
+def play_once(
+    library: Path | None = None,
+    reader: tuple[str, ...] = COMMAND,
+    pace: Pace = Pace(),  # noqa: B008  # it is frozen
+) -> bool:
     """A whole morning on a temporary state; whether every check held."""
     console = Console()
     with (
         tempfile.TemporaryDirectory(prefix="cachekeeper-demo-") as folder,
         Stage(Options(Path(folder), library, reader)) as stage,
     ):
-        verdict = _play(stage, console)
+        verdict = _play(stage, pace, console)
     held = all(check.holds for check in verdict)
     console.print("every check holds" if held else "[bold red]a check fails[/]")
     return held
 
 
-def _play(stage: Stage, console: Console) -> list[Check]:
+def _play(stage: Stage, pace: Pace, console: Console) -> list[Check]:
     introduce(stage, console)
-    console.print(render(stage.running, stage.state), highlight=False, soft_wrap=True)
+    table = render(stage.running, stage.state)
+    console.print(table, highlight=False, soft_wrap=True, markup=False)
     stage.begin()
-    morning = Morning(stage)
+    morning = Morning(stage, pace)
     with Screen(console) as screen:
         tally = morning.play(screen.show)
-    verdict = checks(tally)
-    for fault in tally.faults[:10]:
+    verdict = morning.verdict()
+    for fault in tally.faults[:FAULTS_SHOWN]:
         console.print(f"[red]{escape(fault)}[/]", soft_wrap=True)
     summarise(tally.proofs, verdict, console)
     console.print(f"Flower: {stage.running.flower_url}")
@@ -92,20 +103,24 @@ def _play(stage: Stage, console: Console) -> list[Check]:
 
 
 def _watch(stage: Stage, console: Console) -> None:
-    console.print(
-        f"\nedit any file in {stage.library} and watch (Ctrl-C stops everything)", soft_wrap=True
-    )
+    invitation = f"\nedit any file in {stage.library} and watch (Ctrl-C stops everything)"
+    console.print(invitation, soft_wrap=True, markup=False)
     stopped = Event()
     stage.when_up_ends(stopped.set)
     for line in watched(stage, stopped):
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print("stopped")
 
 
-if __name__ == "__main__":
+def start(pace: Pace | None = None) -> None:
+    """The command line; errors of ours are one line."""
     # TERM, like Ctrl-C, takes everything down in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        main()
+        main(obj=pace)
     except CachekeeperError as error:
         sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    start()

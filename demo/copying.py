@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cachekeeper.core.keys import check_key
+from cachekeeper.core.keys import check_key, check_path
 from cachekeeper.errors import ConfigurationError, InvalidInput
 
 MOST_FILES = 10_000
+RENAMED = " renamed 9999"  # what a rename adds at most: the new name must do as well
 LARGEST = 32 * 1024 * 1024  # this version holds a file in memory while it moves
 
 
@@ -24,29 +25,42 @@ class Copied:
     skipped: dict[str, int]
 
 
-def copy(library: Path, target: Path) -> Copied:
-    """Copy regular files of ``library`` to ``target``, never as links.
+def check_apart(library: Path, state: Path) -> Path:
+    """The folder that ``library`` names; to be asked before anything is written.
 
     Raises:
-        ConfigurationError: it is no folder, holds nothing to copy, or ``target`` lies inside it.
+        ConfigurationError: it is no folder, or it and the state folder lie inside one another.
     """
-    source = library.expanduser().resolve()
+    source, written = library.expanduser().resolve(), state.resolve()
     if not source.is_dir():
         raise ConfigurationError(f"LIBRARY: {library} is not a folder")
-    if target.resolve().is_relative_to(source):
+    if written.is_relative_to(source):
         raise ConfigurationError(f"LIBRARY: the state folder lies inside {library}; use --state")
+    if source.is_relative_to(written):
+        raise ConfigurationError(f"LIBRARY: {library} lies inside the state folder; use --state")
+    return source
+
+
+def copy(source: Path, target: Path) -> Copied:
+    """Copy regular files of ``source`` to ``target``, never as links.
+
+    Raises:
+        ConfigurationError: it holds nothing to copy.
+    """
     files, size, skipped = 0, 0, dict.fromkeys(("over the limit", "too large", "odd name"), 0)
     for path, entry in _regular_files(source):
-        reason = _refusal(path, entry, files)
-        if reason:
-            skipped[reason] += 1
-            continue
         copied = target / path
-        copied.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(entry.path, copied)
+        try:
+            if reason := _refusal(path, entry, files):
+                skipped[reason] += 1
+                continue
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(entry.path, copied)
+        except FileNotFoundError:  # somebody has deleted it meanwhile
+            continue
         files, size = files + 1, size + copied.stat().st_size
     if not files:
-        raise ConfigurationError(f"LIBRARY: {library} holds no file to copy")
+        raise ConfigurationError(f"LIBRARY: {source} holds no file to copy")
     return Copied(files, size, {reason: n for reason, n in skipped.items() if n})
 
 
@@ -56,16 +70,20 @@ def _refusal(path: str, entry: os.DirEntry[str], files: int) -> str | None:
     if entry.stat(follow_symlinks=False).st_size > LARGEST:
         return "too large"
     try:
-        check_key(f"thumb:{path}")
+        check_path(path)
+        check_key(f"thumb:{path}{RENAMED}")
     except InvalidInput:
         return "odd name"
     return None
 
 
 def _regular_files(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """(relative path, entry) in a fixed order; hidden ones and links are passed over."""
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    """(relative path, entry), in a fixed order; what is hidden, linked or closed to us is not."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except (PermissionError, FileNotFoundError):
+        return
     for entry in entries:
         if entry.name.startswith(".") or entry.is_symlink():
             continue

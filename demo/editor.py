@@ -10,6 +10,7 @@ from pathlib import Path
 from demo.pictures import repainted
 
 LARGEST_PICTURE = 4 * 1024 * 1024
+LONGEST_STEM, LONGEST_SUFFIX = 40, 8  # of a new name, which has to fit into 255 bytes
 
 
 class Editor:
@@ -39,6 +40,7 @@ class Editor:
     def rename(self, path: str) -> str:
         """Rename a file within its folder; returns the new path."""
         old = self.folder / path
-        new = old.with_name(f"{old.stem} renamed {next(self._numbers)}{old.suffix}")
+        name = f"{old.stem[:LONGEST_STEM]} renamed {next(self._numbers)}"
+        new = old.with_name(name + old.suffix[:LONGEST_SUFFIX])
         old.rename(new)
         return new.relative_to(self.folder).as_posix()

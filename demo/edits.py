@@ -19,7 +19,6 @@ from demo.editor import Editor
 from demo.model import album_of, digest
 from demo.readers import ReaderProcess
 
-CLEAN_S = 20.0
 LOOKS = 3
 
 
@@ -53,8 +52,11 @@ class Proof:
 class Prover:
     """Edits files and has reader processes say what they serve."""
 
-    def __init__(self, cache: Cache, editor: Editor, readers: list[ReaderProcess]) -> None:
+    def __init__(
+        self, cache: Cache, editor: Editor, readers: list[ReaderProcess], clean_s: float
+    ) -> None:
         self._cache, self._editor, self._readers = cache, editor, readers
+        self._clean_s = clean_s
 
     def prove(self, path: str, kind: Kind, strategy: Strategy) -> Proof:
         """Change a file, invalidate it, and look before and after."""
@@ -70,7 +72,7 @@ class Prover:
         before = [reader.call("look", path=path) for reader in self._readers]
         old = digest((self._editor.folder / path).read_bytes())
         waits = [
-            reader.ask("wait_clean", path=path, old=old, timeout=CLEAN_S)
+            reader.ask("wait_clean", path=path, old=old, timeout=self._clean_s)
             for reader in self._readers
         ]
         proof.edited = time.time()
@@ -78,7 +80,7 @@ class Prover:
         handle = self._cache.invalidate(
             keys, strategy=proof.strategy, consistency="strict", reason=f"{proof.kind} in the demo"
         )
-        proof.receipt = handle.wait(CLEAN_S)
+        proof.receipt = handle.wait(self._clean_s)
         if proof.receipt.status is not Status.DONE:
             proof.faults.append(f"{path}: receipt {proof.receipt.status}")
         self._await_clean(proof, [wait.result() for wait in waits])
@@ -96,14 +98,20 @@ class Prover:
             self._editor.delete(path)
         return None, [f"file:{path}", listing]
 
-    def _await_clean(self, proof: Proof, found: list[dict[str, float | None]]) -> None:
-        times = [at for by_tier in found for at in by_tier.values()]
-        known = [at for at in times if at is not None]
-        if len(known) == len(times):
-            proof.clean = max(known)
-        for by_tier in found:
-            dirty = [name for name, at in by_tier.items() if at is None]
-            proof.faults += [f"{proof.path}: {name} still serves the old" for name in dirty]
+    def _await_clean(self, proof: Proof, found: list[dict[str, dict[str, Any]]]) -> None:
+        """No tier may serve the old once a strict receipt says that none does."""
+        assert proof.receipt is not None
+        times = [at for watched in found for at in watched["clean"].values()]
+        if None not in times:
+            proof.clean = max(times)
+        for watched in found:
+            for tier, at in watched["clean"].items():
+                late = watched["stale"][tier] - proof.receipt.finished
+                if at is None:
+                    proof.faults.append(f"{proof.path}: {tier} still serves the old")
+                elif late > 0:
+                    text = f"{tier} served the old {1000 * late:.0f} ms after the receipt"
+                    proof.faults.append(f"{proof.path}: {text}")
 
     def _compare(
         self, proof: Proof, reader: ReaderProcess, before: dict[str, Any], old: str, new: str | None

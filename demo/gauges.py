@@ -107,7 +107,7 @@ class MemoryGauge(_Gauge):
     @property
     def largest(self) -> tuple[str, int]:
         """The process that took most, and its bytes."""
-        (name, _), peak = max(self.peaks.items(), key=lambda item: item[1])
+        (name, _), peak = max(list(self.peaks.items()), key=lambda item: item[1])
         return name, peak
 
 

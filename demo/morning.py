@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from itertools import chain, cycle
@@ -17,14 +17,10 @@ from cachekeeper.store.redis.records import RedisActivity
 from demo.editor import Editor
 from demo.edits import Kind, Proof, Prover
 from demo.gauges import MemoryGauge, QuotaGauge
-from demo.score import EVICTIONS, Tally
+from demo.pace import Pace
+from demo.score import Check, Tally, checks
 from demo.stage import DEVICES, Stage
 
-EDITS = 48
-RENAMES = DELETES = 4
-AT_ONCE = 8
-LEAST_S, MOST_S = 30.0, 75.0
-TOO_MANY_FAULTS = 12
 EDITABLE = 200 * 1024  # bytes: a value that the Redis tier holds too
 REFRESH_S = 0.25
 
@@ -32,14 +28,14 @@ REFRESH_S = 0.25
 class Morning:
     """Plays on a stage; ``tally`` may be read at any time."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, pace: Pace) -> None:
+        self._stage, self._pace = stage, pace
         devices = sorted(chain.from_iterable(DEVICES))
         stores = stage.cache.stores
         self._devices, self._activity = devices, RedisActivity(stores.connection)
         self._quota = QuotaGauge(stores.files, devices, stage.quota)
         self._memory = MemoryGauge(stage.options.state, self._others)
-        self._prover = Prover(stage.cache, Editor(stage.library), stage.readers)
+        self._prover = Prover(stage.cache, Editor(stage.library), stage.readers, pace.clean_s)
         self._failures: list[str] = []
         # A state that was used before has counted before.
         self._done_before = self._activity.totals()
@@ -48,7 +44,8 @@ class Morning:
         self.proofs: list[Proof] = []
         self.reads: dict[str, int] = {}
         self.news: deque[Proof] = deque(maxlen=6)
-        self.planned = EDITS + RENAMES + DELETES
+        self._changes = self._planned()
+        self.planned = len(self._changes)
         self.began = time.monotonic()
 
     def play(self, shown: Callable[[Morning], None]) -> Tally:
@@ -58,11 +55,11 @@ class Morning:
             stack.enter_context(self._memory)
             for reader in self._stage.readers:
                 reader.call("play")
-            pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
-            changes = self._changes()
+            pool = stack.enter_context(ThreadPoolExecutor(self._pace.at_once))
+            changes = iter(self._changes)
             running: set[Future[Proof]] = set()
             while not self._over(running):
-                while len(running) < AT_ONCE and (change := next(changes, None)):
+                while len(running) < self._pace.at_once and (change := next(changes, None)):
                     running.add(pool.submit(self._prover.prove, *change))
                 self._collect(running)
                 self._count()
@@ -88,6 +85,10 @@ class Morning:
         changed = {k: v - self._done_before.get(k, 0) for k, v in self._activity.totals().items()}
         return {name: figure for name, figure in changed.items() if figure}
 
+    def verdict(self) -> list[Check]:
+        """The checks as they stand."""
+        return checks(self.tally(), self._pace)
+
     def counters(self) -> dict[str, int]:
         """The counters of all devices together."""
         ledgers = [self._stage.cache.stores.devices.ledger(device) for device in self._devices]
@@ -105,15 +106,20 @@ class Morning:
         """Bytes that each may have."""
         return self._quota.quota
 
-    def _changes(self) -> Iterator[tuple[str, Kind, Strategy]]:
+    def _planned(self) -> list[tuple[str, Kind, Strategy]]:
         """What is done to which file: every file once, the strategies in turn."""
         dice = random.Random(7)
         paths = self._stage.paths()
         small = [p for p in paths if _size(self._stage.library / p) <= EDITABLE] or paths
         dice.shuffle(small)
-        kinds = [Kind.EDIT] * EDITS + [Kind.RENAME] * RENAMES + [Kind.DELETE] * DELETES
+        amounts = {
+            Kind.EDIT: self._pace.edits,
+            Kind.RENAME: self._pace.renames,
+            Kind.DELETE: self._pace.deletes,
+        }
+        kinds = [kind for kind, amount in amounts.items() for _ in range(amount)]
         dice.shuffle(kinds)
-        return iter(zip(small, kinds, cycle(Strategy), strict=False))
+        return list(zip(small, kinds, cycle(Strategy), strict=False))
 
     def _collect(self, running: set[Future[Proof]]) -> None:
         """Take what has ended; wait a moment for the rest."""
@@ -130,10 +136,12 @@ class Morning:
     def _over(self, running: set[Future[Proof]]) -> bool:
         played = time.monotonic() - self.began
         faults = sum(len(proof.faults) for proof in self.proofs)
-        if faults > TOO_MANY_FAULTS or played > MOST_S:
+        if faults > self._pace.too_many_faults or played > self._pace.most_s:
             return True
-        done = len(self.proofs) >= self.planned and not running
-        return done and played > LEAST_S and self.counters().get("evictions", 0) >= EVICTIONS
+        if running or len(self.proofs) < self.planned or played < self._pace.least_s:
+            return False
+        # What beat does comes in its own time; what went wrong won't come right.
+        return faults > 0 or all(check.holds for check in self.verdict())
 
     def _count(self) -> None:
         reads: dict[str, int] = {}

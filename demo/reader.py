@@ -85,19 +85,21 @@ class Reader:
     def wait_clean(self, path: str, old: str, timeout: float) -> dict[str, Any]:
         """Wait until no tier of this process serves the old content of a file any more.
 
-        Returns when each was seen clean, seconds since 1970; None for one that never was.
+        Returns when each was seen clean, None for one that never was, and when the last look
+        that found the old content there began; in seconds since 1970.
         """
         end = time.monotonic() + timeout
         clean: dict[str, float | None] = dict.fromkeys(self._cache.tiers)
-        while time.monotonic() < end and None in clean.values():
+        stale = dict.fromkeys(clean, 0.0)
+        while time.monotonic() < end and None in clean.values() and not self._leaving.is_set():
             now, held = time.time(), self.tiers(path)
             for name, content in held.items():
                 if content == old:
-                    clean[name] = None
+                    clean[name], stale[name] = None, now
                 elif clean[name] is None:
                     clean[name] = now
             time.sleep(POLL_S)
-        return clean
+        return {"clean": clean, "stale": stale}
 
     def browse(self) -> dict[str, Any]:
         """Look at every album page once."""
@@ -128,6 +130,9 @@ class Reader:
             try:
                 self._open_page(sitting[0])
             except OriginMissing:  # deleted or renamed meanwhile
+                continue
+            except CachekeeperError as error:
+                self.failures.append(f"{habit.device} album of {sitting[0]}: {error}")
                 continue
             for path in sitting:
                 if self._stop.wait(habit.pause_s):

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from cachekeeper.core.strategy import Strategy
 from demo.edits import Kind, Proof
 from demo.gauges import MemoryGauge, QuotaGauge
+from demo.pace import Pace
 
-EDITS_A_TIER = 20
-EVICTIONS = 50
-QUOTA_LOOKS = 50
-MOST_MEMORY = 300 * 1024 * 1024
 TIERS = ("memory", "redis", "disk")
 BEAT = (
     "invalidation.flush_scheduled",
@@ -58,7 +55,7 @@ class Tally:
         return [fault for proof in self.proofs for fault in proof.faults] + self.failures
 
 
-def checks(tally: Tally) -> list[Check]:
+def checks(tally: Tally, asked: Pace) -> list[Check]:
     """The verdict: the demo succeeds if all hold."""
     edits = [proof for proof in tally.proofs if proof.kind is Kind.EDIT]
     found = [
@@ -67,7 +64,7 @@ def checks(tally: Tally) -> list[Check]:
     for tier in TIERS:
         count = tally.tier_edits(tier)
         figure = f"{count} of {len(edits)} edits were old there before, and new after"
-        found.append(Check(f"{tier}: old bytes gave way", count >= EDITS_A_TIER, figure))
+        found.append(Check(f"{tier}: old bytes gave way", count >= asked.edits_a_tier, figure))
     for strategy in Strategy:
         pids = sorted(tally.pids(strategy))
         figure = f"in worker processes {', '.join(map(str, pids)) or 'none'}"
@@ -77,12 +74,12 @@ def checks(tally: Tally) -> list[Check]:
     found.append(
         Check(
             "no device above its quota",
-            not quota.exceeded and quota.samples >= QUOTA_LOOKS,
+            not quota.exceeded and quota.samples >= asked.quota_looks,
             f"at most {most:,} of {quota.quota:,} bytes on disk in {quota.samples} looks",
         )
     )
     evictions = tally.counters.get("evictions", 0)
-    found.append(Check("files were evicted", evictions >= EVICTIONS, f"{evictions}"))
+    found.append(Check("files were evicted", evictions >= asked.evictions, f"{evictions}"))
     used, fetched = tally.counters.get("prefetch_used", 0), tally.counters.get("prefetched", 0)
     found.append(Check("prefetches were used", used > 0, f"{used} of {fetched}"))
     silent = [task for task in BEAT if not any(k.startswith(f"{task} ") for k in tally.totals)]
@@ -92,5 +89,5 @@ def checks(tally: Tally) -> list[Check]:
     found.append(Check("expired entries were swept", expired > 0, f"{expired}"))
     name, peak = tally.memory.largest
     figure = f"at most {peak / 2**20:.0f} MiB ({name})"
-    found.append(Check("memory of every process", peak < MOST_MEMORY, figure))
+    found.append(Check("memory of every process", peak < asked.most_memory, figure))
     return found

@@ -72,11 +72,9 @@ def introduce(stage: Stage, console: Console) -> None:
     skipped = "".join(f", {n:,} left out ({why})" for why, n in copied.skipped.items())
     source = stage.options.library or "a sample library made for this"
     size = copied.bytes / MEGABYTE
-    console.print(f"[bold]Cachekeeper[/] plays a morning with {source}")
-    console.print(
-        f"  {copied.files:,} files, {size:.1f} MB{skipped}, copied to {stage.library}",
-        soft_wrap=True,
-    )
+    console.print(f"[bold]Cachekeeper[/] plays a morning with {escape(str(source))}")
+    amount = f"  {copied.files:,} files, {size:.1f} MB{skipped}"
+    console.print(f"{amount}, copied to {stage.library}", soft_wrap=True, markup=False)
     console.print("  settings of its own, all others as shipped (SPEC's defaults):")
     given = [f"{name} = {value}" for name, value in stage.settings.items()]
     for start in range(0, len(given), 3):

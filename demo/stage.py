@@ -111,10 +111,12 @@ class Stage:
 
     def _copy(self) -> None:
         """A fresh copy: what a run before has edited is no library any more."""
+        source = self.options.library
+        if source is not None:
+            source = copying.check_apart(source, self.state.folder)
         self.state.create()
         if read_running(self.options.state):
             raise ConfigurationError(f"{self.options.state}: Cachekeeper runs on it already")
-        source = self.options.library
         shutil.rmtree(self.library, ignore_errors=True)
         self.library.mkdir()
         if source is None:

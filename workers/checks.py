@@ -69,6 +69,11 @@ def check_server(url: str, role: str) -> None:
         policy = client.info("memory").get("maxmemory_policy", "unknown")
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise CacheUnavailable(f"{role} server does not answer: {error}") from None
+    except redis.ResponseError as error:  # too old for HELLO, or its ACL forbids INFO
+        wanted = ".".join(map(str, MINIMUM_REDIS))
+        raise ConfigurationError(
+            f"{role} server: {error}; allowed: Redis {wanted} or later, INFO permitted"
+        ) from None
     finally:
         client.close()
     allowed = BROKER_POLICIES if role == "broker" else CACHE_POLICIES

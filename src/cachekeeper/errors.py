@@ -45,6 +45,10 @@ class InvalidInput(PermanentError, ValueError):
         super().__init__(f"{field}: {shown} is not allowed; allowed: {allowed}")
         self.field, self.value, self.allowed = field, value, allowed
 
+    def __reduce__(self) -> tuple[type[InvalidInput], tuple[str, object, str]]:
+        # On its way to another process it is made again; by default from the message alone.
+        return type(self), (self.field, self.value, self.allowed)
+
 
 class ForbiddenPath(InvalidInput):
     """A path that would leave the folder it belongs to, by ``..``, a link or an absolute name."""

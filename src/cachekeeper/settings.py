@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ByteSize, Field, ValidationError, model_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,6 +26,7 @@ from cachekeeper.errors import ConfigurationError
 
 PREFIX = "CACHEKEEPER_"
 CONFIG = f"{PREFIX}CONFIG"
+CACHE_SCHEMES = ("redis://", "rediss://", "unix://")
 DEPLOYMENT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
@@ -41,7 +43,9 @@ def _size(text: str) -> ByteSize:
 class Settings(BaseSettings):
     """The settings of one deployment; durations in seconds, sizes in bytes ("64MiB" works too)."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     # Where things are.
     state: Path = Field(default_factory=default_state, description="folder of data, blobs and logs")
@@ -90,6 +94,13 @@ class Settings(BaseSettings):
     record_trim_s: float = Field(300, gt=0)
     heartbeat_s: float = Field(10, gt=0)
 
+    @field_validator("cache_url")
+    @classmethod
+    def _known_scheme(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(CACHE_SCHEMES):
+            raise ValueError(f"must begin with one of {', '.join(CACHE_SCHEMES)}")
+        return url
+
     @model_validator(mode="after")
     def _together(self) -> Settings:
         if not self.ttl_min_s <= self.ttl_default_s <= self.ttl_max_s:
@@ -136,6 +147,8 @@ def load(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_say(e) for e in error.errors())) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{CONFIG}: {path} is no TOML: {error}") from None
 
 
 def nearest(name: str, known: set[str]) -> str:

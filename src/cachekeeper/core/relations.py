@@ -19,6 +19,10 @@ def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in parts if p)
 
 
+def _place(path: str) -> tuple[object, str]:
+    return natural(path), path  # names that tie, as IMG_1 and IMG_01, have an order too
+
+
 def neighbours(
     path: str, folder: Iterable[str], followers: Mapping[str, float], limit: int
 ) -> list[str]:
@@ -29,6 +33,6 @@ def neighbours(
     """
     often = [p for p, n in followers.items() if n >= SEEN_OFTEN and p != path]
     learnt = sorted(often, key=lambda p: (-followers[p], p))
-    here = natural(path)
-    later = sorted((p for p in folder if natural(p) > here), key=natural)
+    here = _place(path)
+    later = sorted((p for p in folder if _place(p) > here), key=_place)
     return list(dict.fromkeys([*learnt, *later]))[:limit]

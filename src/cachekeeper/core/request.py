@@ -200,9 +200,13 @@ def _check_bool(value: object) -> bool:
 
 
 def _check_reason(value: object) -> str:
-    if not (isinstance(value, str) and len(value) <= MAX_REASON):
+    if not (isinstance(value, str) and len(value) <= MAX_REASON and _can_be_written(value)):
         raise InvalidInput("reason", value, f"text of at most {MAX_REASON} characters")
     return value
+
+
+def _can_be_written(text: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in text)  # lone surrogates are no UTF-8
 
 
 def _check_time(value: object) -> float:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from cachekeeper.core.keys import check_path
 from cachekeeper.core.ports import Version
 from cachekeeper.errors import ForbiddenPath, InvalidInput, OriginMissing, OriginUnavailable
+
+#: A link is not followed, and a pipe not waited for.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class FolderOrigin:
@@ -31,50 +37,79 @@ class FolderOrigin:
             OriginMissing: there is no such file.
             OriginUnavailable: it can't be read just now.
         """
-        with _Errors(path):
+        with _Errors(self.folder, path):
             found = self._locate(path).stat()
         return Version(found.st_size, f"{found.st_mtime_ns:x}-{found.st_ino:x}")
 
     def read(self, path: str) -> bytes:
         """The content; raises as ``stat`` does."""
-        with _Errors(path):
-            # Not through the path again: the last part must not have become a link meanwhile.
-            handle = os.open(self._locate(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with _Errors(self.folder, path):
+            handle = self._open(path)
             with os.fdopen(handle, "rb") as file:
+                _check_regular(os.fstat(handle), path)
                 return file.read()
 
     def siblings(self, path: str) -> list[str]:
         """The regular files in the folder of ``path``, hidden ones left out."""
         parent, _, _ = check_path(path).rpartition("/")
-        with _Errors(path), os.scandir(self._inside(self.folder / parent, path)) as found:
+        with (
+            _Errors(self.folder, path),
+            os.scandir(self._inside(self.folder / parent, path)) as found,
+        ):
             names = [e.name for e in found if e.is_file(follow_symlinks=False)]
         shown = (name for name in names if not name.startswith("."))
-        return sorted(f"{parent}/{name}" if parent else name for name in shown)
+        paths = (f"{parent}/{name}" if parent else name for name in shown)
+        return sorted(p for p in paths if _can_be_asked_for(p))
+
+    def _open(self, path: str) -> int:
+        # Part by part: none of them must have become a link since the way was looked up.
+        parts = self._locate(path).relative_to(self.folder).parts
+        handle = os.open(self.folder, _FLAGS)
+        for part in parts:
+            try:
+                below = os.open(part, _FLAGS, dir_fd=handle)
+            finally:
+                os.close(handle)
+            handle = below
+        return handle
 
     def _locate(self, path: str) -> Path:
         real = self._inside(self.folder / check_path(path), path)
-        if not stat.S_ISREG(real.stat().st_mode):
-            raise ForbiddenPath("path", path, "a regular file")
+        _check_regular(real.stat(), path)
         return real
 
     def _inside(self, path: Path, name: str) -> Path:
-        real = path.resolve()
+        # Not Path.resolve, which raises RuntimeError where links go round in circles.
+        real = Path(os.path.realpath(path))
         if not real.is_relative_to(self.folder):
             raise ForbiddenPath("path", name, "a path that stays in the origin, links included")
         return real
 
 
+def _check_regular(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ForbiddenPath("path", path, "a regular file")
+
+
+def _can_be_asked_for(path: str) -> bool:
+    with suppress(ForbiddenPath):  # a name of broken UTF-8, say
+        return bool(check_path(path))
+    return False
+
+
 class _Errors:
     """Turns the errors of the operating system into ours."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, folder: Path, path: str) -> None:
+        self._folder, self._path = folder, path
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
+        if isinstance(error, OSError) and not self._folder.is_dir():
+            raise OriginUnavailable(f"the origin's folder {self._folder} is away") from error
+        if isinstance(error, OSError) and error.errno in _NO_SUCH_FILE:
             raise OriginMissing(f"the origin has no {self._path}") from error
         if isinstance(error, OSError):
             raise OriginUnavailable(f"{self._path}: {error.strerror}") from error

@@ -13,11 +13,17 @@ import re
 import tempfile
 import time
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cachekeeper.errors import InvalidInput
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def aside(target: Path) -> Path:
+    """The name under which a link waits to replace ``target``."""
+    return target.with_name(f".{target.name}")
 
 
 class Blobs:
@@ -49,21 +55,23 @@ class Blobs:
     def link(self, digest: str, target: Path) -> bool:
         """Make ``target`` a name of the blob, replacing what it named; False if it is gone."""
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = target.with_name(f".{target.name}.{os.getpid()}")
+        fresh = aside(target)
+        fresh.unlink(missing_ok=True)  # whoever made it was killed before the rename
         try:
             os.link(self._path(digest), fresh)
+            fresh.replace(target)
         except FileNotFoundError:
             return False
-        fresh.replace(target)
-        # Renaming one link of a file onto another of it does nothing: both names stay.
-        fresh.unlink(missing_ok=True)
+        finally:
+            # Renaming one link of a file onto another of it does nothing: both names stay.
+            fresh.unlink(missing_ok=True)
         return True
 
     def digests(self) -> Iterator[str]:
         """Every blob there is."""
         for shard in self.folder.iterdir():
-            if shard != self._incoming:
-                yield from (path.name for path in shard.iterdir())
+            if shard != self._incoming and shard.is_dir():
+                yield from (path.name for path in shard.iterdir() if _DIGEST.fullmatch(path.name))
 
     def collect(self, referenced: Container[str], min_age_s: float) -> tuple[int, int]:
         """Delete blobs that no device links and no binding names: (blobs, bytes).
@@ -82,8 +90,9 @@ class Blobs:
                 continue
             gone, freed = gone + 1, freed + status.st_size
         for path in self._incoming.iterdir():
-            if path.stat().st_mtime < before:  # its writer was killed
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # it has its final name now
+                if path.stat().st_mtime < before:  # its writer was killed
+                    path.unlink()
         return gone, freed
 
     def _path(self, digest: str) -> Path:

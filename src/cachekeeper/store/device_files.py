@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cachekeeper.core.keys import check_device
-from cachekeeper.store.blobs import Blobs
+from cachekeeper.store.blobs import Blobs, aside
 
 
 class DeviceFiles:
@@ -42,7 +42,8 @@ class DeviceFiles:
 
     def delete(self, device: str, path: str) -> None:
         """Take a device's copy away."""
-        self._file(device, path).unlink(missing_ok=True)
+        for name in (self._file(device, path), aside(self._file(device, path))):
+            name.unlink(missing_ok=True)
 
     def bytes_on_disk(self, device: str) -> int:
         """What the device's files take, asked of the file system, not of the ledger."""

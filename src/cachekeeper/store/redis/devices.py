@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from cachekeeper.core.device import Access, Held, Ledger
+from cachekeeper.core.device import DEMAND, Access, Held, Ledger
 from cachekeeper.core.retention import (
     FULL_USAGE,
     HORIZON_S,
@@ -78,7 +78,8 @@ class RedisDevices:
             layout.accesses(device),
             layout.device_stats(device),
         ]
-        place = rank(last_access=held.filled, accesses=1, priority=Priority(held.priority))
+        accesses = int(held.by == DEMAND)  # what was predicted has not been read yet
+        place = rank(last_access=held.filled, accesses=accesses, priority=Priority(held.priority))
         worth = WEIGHT_PRIORITY * Priority(held.priority).weight
         entry = json.dumps(asdict(held) | {"worth": worth})
         args: list[Arg] = [path, token, entry, repr(place), held.size, held.by]
