@@ -1,0 +1,14 @@
+"""Benchmarks: each against what it is compared with, in one run, on a server of its own.
+
+``python -m bench NAME [--json] [--quick]``. A benchmark is a module ``bench.NAME`` with a
+function ``run(options) -> Report``, and one line here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Every benchmark, and what it tells.
+BENCHES: Final = {
+    "read": "what a read costs beside a dictionary and beside redis-py, and what an entry takes",
+}

@@ -1,0 +1,214 @@
+"""``read``: what a read through the cache costs, and what an entry takes in Redis.
+
+Time: the public ``Namespace.get``, with the checks and the statistics of production, in turns
+with what one would write by hand: a ``cachetools.LRUCache`` behind a lock for a hit in memory, a
+bare redis-py ``GET`` for a hit in Redis. Both read the same keys in the same order, 1 KiB each.
+Memory: see ``bench.overhead``.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from cachetools import LRUCache
+
+from bench.harness import Options, compare
+from bench.machine import Machine
+from bench.overhead import names, overhead
+from bench.report import Figure, Report
+from bench.servers import Bed, bed
+from cachekeeper.client.cache import Cache
+from cachekeeper.client.namespace import Namespace
+from cachekeeper.core.request import MAX_SEEDS, make_request
+
+VALUE: Final = random.Random(1).randbytes(1024)
+#: Inputs of the value "with 100 sources"; the three of its own come on top.
+INPUTS: Final = 100
+THREADS: Final = 8
+#: Long enough that every thread arrives while the loader runs.
+LOAD_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of each is done."""
+
+    rounds: int
+    keys: int  # different keys that are read
+    memory_reads: int  # per slice, of which there are 20 a round for each side
+    redis_reads: int
+    marks: int  # invalidations of other keys that Redis remembers meanwhile
+    flights: int  # keys on which the threads meet
+    entries: int
+    entries_with_8_sources: int
+    entries_with_100_sources: int
+
+
+FULL: Final = Sizes(
+    rounds=11,
+    keys=1000,
+    memory_reads=10_000,
+    redis_reads=250,
+    marks=10_000,
+    flights=20,
+    entries=100_000,
+    entries_with_8_sources=20_000,
+    entries_with_100_sources=2_000,
+)
+QUICK: Final = Sizes(
+    rounds=7,
+    keys=500,
+    memory_reads=2000,
+    redis_reads=100,
+    marks=10_000,
+    flights=5,
+    entries=3000,
+    entries_with_8_sources=800,
+    entries_with_100_sources=200,
+)
+
+
+def run(options: Options) -> Report:
+    """Measure with the sizes that were asked for."""
+    return measure(QUICK if options.quick else FULL, quick=options.quick)
+
+
+def measure(sizes: Sizes, *, quick: bool) -> Report:
+    """Measure everything once, each part on a fresh server of its own."""
+    with bed() as server:
+        machine = Machine.here(server.engine)
+        memory = _memory(server, sizes)
+    with bed() as server:
+        shared = _redis(server, sizes)
+    with bed() as server:
+        flights = _single_flight(server, sizes)
+    stored = overhead(
+        VALUE,
+        {0: sizes.entries, 8: sizes.entries_with_8_sources, INPUTS: sizes.entries_with_100_sources},
+    )
+    figures = [*memory, *shared, flights, *stored]
+    return Report("read", machine, quick, asdict(sizes), figures)
+
+
+def _memory(server: Bed, sizes: Sizes) -> list[Figure]:
+    by_hand: LRUCache[str, bytes] = LRUCache(maxsize=2 * sizes.keys)
+    lock = threading.Lock()
+
+    def look_up(name: str) -> bytes:
+        with lock:
+            return by_hand[name]
+
+    with server.cache() as cache:
+        leaves, _ = _namespaces(cache)
+        for name in names(sizes.keys):
+            by_hand[name] = leaves.get(name)
+        order = _order(sizes.keys, sizes.memory_reads)
+        with _only_hits(cache, "memory"):
+            hits = compare(leaves.get, look_up, order, rounds=sizes.rounds)
+    what = "a hit in memory / cachetools.LRUCache look-up behind a lock"
+    return [
+        Figure.median("memory_ratio", hits.ratio, what),
+        Figure.median("memory_ns", hits.ours.scaled(1e9), "ours", "ns"),
+        Figure.median("cachetools_ns", hits.other.scaled(1e9), "the other", "ns"),
+    ]
+
+
+def _redis(server: Bed, sizes: Sizes) -> list[Figure]:
+    with server.cache() as cache:  # with memory, which makes the pages sooner
+        for namespace in _namespaces(cache):
+            for name in names(sizes.keys):
+                namespace.get(name)
+        _mark_others(cache, sizes.marks)
+    order = _order(sizes.keys, sizes.redis_reads)
+    with server.cache(memory_bytes=0) as cache, server.peer() as peer:
+        leaves, pages = _namespaces(cache)
+        for name in names(sizes.keys):
+            peer.set(name, VALUE)
+        with _only_hits(cache, "redis"):
+            bare = compare(leaves.get, peer.get, order, rounds=sizes.rounds)
+            made = compare(pages.get, peer.get, order, rounds=sizes.rounds)
+    what = "a hit in Redis, memory tier off / redis-py GET"
+    return [
+        Figure.median("redis_ratio", bare.ratio, f"{what}; no dependencies"),
+        Figure.median("redis_ratio_100_sources", made.ratio, f"{what}; made of {INPUTS} others"),
+        Figure.median("redis_us", bare.ours.scaled(1e6), "ours, no dependencies", "us"),
+        Figure.median("redis_100_sources_us", made.ours.scaled(1e6), "ours, 100 sources", "us"),
+        Figure.median("redis_py_us", bare.other.scaled(1e6), "the other", "us"),
+    ]
+
+
+def _single_flight(server: Bed, sizes: Sizes) -> Figure:
+    """The most that the loader was called for any one key, with memory and without."""
+    calls: Counter[str] = Counter()
+    together = threading.Barrier(THREADS)
+
+    def load(name: str) -> bytes:
+        calls[name] += 1
+        time.sleep(LOAD_S)
+        return VALUE
+
+    def read(namespace: Namespace, name: str) -> None:
+        together.wait()
+        namespace.get(name)
+
+    with server.cache() as near, server.cache(memory_bytes=0) as far:
+        for cache, which in ((near, "near"), (far, "far")):
+            namespace = cache.namespace("flight")
+            namespace.loader(load)
+            with ThreadPoolExecutor(THREADS) as threads:
+                for name in names(sizes.flights):
+                    reads = [
+                        threads.submit(read, namespace, f"{which}/{name}") for _ in range(THREADS)
+                    ]
+                    for done in reads:
+                        done.result()
+    what = f"loader calls for a key that {THREADS} threads miss at once; most of {len(calls)} keys"
+    return Figure("single_flight_loads", max(calls.values()), what)
+
+
+def _namespaces(cache: Cache) -> tuple[Namespace, Namespace]:
+    """Values that depend on nothing, and values made of ``INPUTS`` of those."""
+    leaves, pages = cache.namespace("leaf"), cache.namespace("page")
+    leaves.loader(lambda _: VALUE)
+
+    @pages.loader
+    def page(_: str) -> bytes:
+        for name in names(INPUTS):
+            leaves.get(name)
+        return VALUE
+
+    return leaves, pages
+
+
+def _mark_others(cache: Cache, count: int) -> None:
+    """Invalidate keys that nobody reads.
+
+    Done after the values were made: none can tell by the epoch alone that it is fresh, each has
+    to look for its sources among these.
+    """
+    for start in range(0, count, MAX_SEEDS):
+        keys = [f"other:{i}" for i in range(start, min(start + MAX_SEEDS, count))]
+        cache.stores.marks.mark(make_request(id=uuid.uuid4().hex, at=0.0, keys=keys), 0.0)
+
+
+@contextmanager
+def _only_hits(cache: Cache, tier: str) -> Iterator[None]:
+    """Every read within must be answered by the tier, or the figures mean nothing."""
+    before = cache.stats()
+    yield
+    others = {name: n for name, n in cache.stats().items() if name != tier and n != before[name]}
+    assert not others, f"reads that ended elsewhere than in {tier}: {others}"
+
+
+def _order(keys: int, reads: int) -> list[str]:
+    """The names to read, evenly at random, the same at every run."""
+    return random.Random(2).choices(names(keys), k=reads)

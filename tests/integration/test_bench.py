@@ -1,0 +1,126 @@
+"""The benchmarks: what they print is what the contract names. No figure is judged here."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench import BENCHES, read
+from bench.harness import MIN_ROUNDS, Spread, compare
+
+ROOT = Path(__file__).parents[2]
+
+#: What others rely on, by benchmark; more is welcome.
+KEYS = {
+    "read": {
+        "memory_ratio",
+        "redis_ratio",
+        "redis_ratio_100_sources",
+        "single_flight_loads",
+        "overhead_bytes_per_entry",
+    },
+}
+TINY = read.Sizes(
+    rounds=MIN_ROUNDS,
+    keys=20,
+    memory_reads=50,
+    redis_reads=5,
+    marks=100,
+    flights=1,
+    entries=200,
+    entries_with_8_sources=50,
+    entries_with_100_sources=10,
+)
+
+
+def bench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command line, with a folder of its own for temporary files."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def living_in(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def assert_figures(report: dict[str, object], keys: set[str]) -> None:
+    for key in keys:
+        value = report[key]
+        assert isinstance(value, int | float), key
+        assert math.isfinite(value), key
+        assert value > 0, key
+
+
+def test_every_benchmark_is_a_module_that_runs() -> None:
+    assert set(BENCHES) == set(KEYS)
+    for name in BENCHES:
+        assert callable(importlib.import_module(f"bench.{name}").run)
+
+
+def test_a_report_has_every_figure_its_spread_and_the_machine() -> None:
+    report = json.loads(json.dumps(read.measure(TINY, quick=True).to_json()))
+    assert_figures(report, KEYS["read"])
+    assert report["single_flight_loads"] == 1
+    for key in ("memory_ratio", "redis_ratio", "redis_ratio_100_sources"):
+        low, high = report["spread"][key]
+        assert low <= report[key] <= high
+    assert report["machine"]["cores"] >= 1
+    assert report["machine"]["server"]
+
+
+@pytest.mark.slow
+def test_quick_prints_json_as_its_last_line_and_leaves_nothing(tmp_path: Path) -> None:
+    done = bench("read", "--json", "--quick", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (report["bench"], report["quick"]) == ("read", True)
+    assert_figures(report, KEYS["read"])
+    assert report["single_flight_loads"] == 1
+    assert "Quick, smaller sizes" in done.stdout
+    assert not list(tmp_path.iterdir())
+    assert not living_in(tmp_path)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    done = bench("reed", folder=tmp_path)
+    assert done.returncode == 2
+    assert "'reed' is unknown; did you mean read?" in done.stderr
+    assert not done.stdout
+
+
+def test_a_comparison_takes_turns_and_gives_the_median_of_its_rounds() -> None:
+    calls: list[str] = []
+    done = compare(
+        lambda _: calls.append("ours"), lambda _: calls.append("other"), [1], rounds=5, slices=1
+    )
+    warm = ["ours", "other"]
+    assert calls == [*warm, *["ours", "other", "other", "ours"] * 5]
+    assert done.ratio.low <= done.ratio.median <= done.ratio.high
+    assert Spread.of([3, 1, 2]) == Spread(median=2, low=1, high=3)
+
+
+def test_too_few_rounds_are_no_benchmark() -> None:
+    with pytest.raises(ValueError, match="at least 5"):
+        compare(str, str, [1], rounds=MIN_ROUNDS - 1)
