@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol, cast
 
 from celery import Task
@@ -12,7 +12,7 @@ from celery.exceptions import Reject
 
 from cachekeeper.client.cache import Cache
 from cachekeeper.core.ports import Activity, DeadLetters
-from cachekeeper.errors import CacheUnavailable
+from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.services.batch import Flusher
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
@@ -24,6 +24,7 @@ from cachekeeper.settings import Settings
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
+SERVER_PAUSE_S = 1.0
 
 
 class Services(Protocol):
@@ -72,15 +73,33 @@ def again(task: Task, error: Exception, retries: int) -> None:
         raise task.retry(exc=error, countdown=_pause(task), max_retries=retries)
 
 
-def wait_for_server(task: Task, error: CacheUnavailable) -> NoReturn:
-    """Retry for as long as the cache server is away; attempts are not counted against the work."""
-    raise task.retry(exc=error, countdown=_pause(task), max_retries=None)
+def hand_back(error: CacheUnavailable) -> NoReturn:
+    """Give a message back to its queue, after a pause: without the cache server nothing goes.
+
+    Not a retry, which is a new message: the broker may be the same server, and what can't be
+    enqueued is lost. This one stays unacknowledged until it is back in its queue.
+    """
+    time.sleep(SERVER_PAUSE_S)
+    raise Reject(str(error), requeue=True) from error
 
 
 def _pause(task: Task) -> float:
     attempt: int = task.request.retries
     longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt, 16))
     return longest * random.uniform(0.5, 1)
+
+
+def check_fields(values: tuple[Any, ...], fields: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse positional arguments and unknown fields of a message.
+
+    Raises:
+        InvalidInput: names the first, and what is allowed.
+    """
+    allowed = f"the fields {', '.join(known)}, by name" if known else "no arguments"
+    if values:
+        raise InvalidInput("arguments", list(values), allowed)
+    if unknown := sorted(fields.keys() - set(known)):
+        raise InvalidInput(unknown[0], fields[unknown[0]], allowed)
 
 
 def bury(task: Task, arguments: dict[str, Any], error: Exception) -> NoReturn:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
 from celery import Task, shared_task
 
-from cachekeeper.core.request import Receipt, make_request
+from cachekeeper.core.request import Receipt, Request, make_request
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import Task as Name
-from tasks.base import again, bury, done, services, wait_for_server
+from tasks.base import again, bury, check_fields, done, hand_back, services
 
 SHOWN = 5
 
 
 @shared_task(bind=True, name=Name.INVALIDATE)
-def invalidate_request(task: Task, **fields: Any) -> dict[str, Any]:
+def invalidate_request(task: Task, *values: Any, **fields: Any) -> dict[str, Any]:
     """Invalidate what a request names; its fields are those of ``core.request.Request``."""
     try:
-        return _invalidate(task, fields)
+        return _invalidate(task, values, fields)
     except CacheUnavailable as error:  # nothing can be done or recorded: it is not to be lost
-        wait_for_server(task, error)
+        hand_back(error)
 
 
 @shared_task(bind=True, name=Name.FLUSH_SCHEDULED)
@@ -45,12 +46,13 @@ def sweep_lazy(task: Task) -> dict[str, float]:
     return done(task, services(task).lazy_sweep.run())
 
 
-def _invalidate(task: Task, fields: dict[str, Any]) -> dict[str, Any]:
+def _invalidate(task: Task, values: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
     given = {"id": task.request.id, "at": time.time()} | fields
     try:
+        check_fields(values, fields, [field.name for field in dataclasses.fields(Request)])
         request = make_request(**given)
     except InvalidInput as error:
-        bury(task, fields, error)
+        bury(task, {**fields, "arguments": list(values)} if values else fields, error)
     if STRATEGIES[request.strategy].waits:
         return {"waiting": services(task).cache.stores.pending.submit(request)}
     try:

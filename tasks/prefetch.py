@@ -9,18 +9,20 @@ from celery import Task, shared_task
 from cachekeeper.errors import PermanentError, RetryableError
 from cachekeeper.names import Task as Name
 from cachekeeper.services.prefetch import decay
-from tasks.base import again, bury, done, services
+from tasks.base import again, bury, check_fields, done, services
 
 RETRIES = 2
 
 
 @shared_task(bind=True, name=Name.PREFETCH)
-def fetch_neighbours(task: Task, *, device: str, path: str) -> dict[str, Any]:
-    """Fetch what ``device`` is likely to read after ``path``."""
+def fetch_neighbours(task: Task, *values: Any, **fields: Any) -> dict[str, Any]:
+    """Fetch what a ``device`` is likely to read after ``path``."""
     try:
+        check_fields(values, fields, ("device", "path"))
+        device, path = fields.get("device", ""), fields.get("path", "")
         return {"fetched": services(task).prefetcher.fetch_neighbours(device, path)}
     except PermanentError as error:
-        bury(task, {"device": device, "path": path}, error)
+        bury(task, fields, error)
     except RetryableError as error:
         again(task, error, RETRIES)
         return {"fetched": [], "given_up": str(error)}  # a prediction may be dropped

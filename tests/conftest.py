@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 
 import pytest
+
+from cachekeeper.local.server import EmbeddedServer
+from tests.support import fresh_deployment, unused_port
+
+pytest_plugins = ["tests.rig.plugin"]
 
 STATE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
@@ -21,3 +27,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
     config.stash[STATE].cleanup()
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An embedded server that all tests share; what a test keeps there goes by ``deployment``."""
+    with EmbeddedServer(tmp_path_factory.mktemp("server"), port=unused_port()) as server:
+        yield server.url
+
+
+@pytest.fixture
+def deployment(server_url: str) -> Iterator[str]:
+    """A deployment of the test's own; no key of it is left that would live for ever."""
+    with fresh_deployment(server_url) as name:
+        yield name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 
 from cachekeeper.client.broker import Broker
@@ -48,6 +49,7 @@ class Cache:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load()
+        self.origin = FolderOrigin(self.settings.origin) if self.settings.origin else None
         cache_url, broker_url = server_urls(self.settings)
         self.stores = open_stores(self.settings, cache_url)
         self._broker = Broker(broker_url)
@@ -59,7 +61,6 @@ class Cache:
         }
         self._reading = ReadThrough(list(self.tiers.values()), self.stores.marks, self.stores.graph)
         self._namespaces: dict[str, Namespace] = {}
-        self.origin = FolderOrigin(self.settings.origin) if self.settings.origin else None
         self.files = self.namespace("file")
         if self.origin:
             self.files.loader(self.origin.read)
@@ -82,8 +83,8 @@ class Cache:
                 the name is taken.
         """
         low, high = self.settings.ttl_min_s, self.settings.ttl_max_s
-        lifetime = self.settings.ttl_default_s if ttl_s is None else ttl_s
-        if not low <= lifetime <= high:
+        lifetime: object = self.settings.ttl_default_s if ttl_s is None else ttl_s
+        if not isinstance(lifetime, int | float) or not low <= lifetime <= high:
             raise InvalidInput("ttl_s", ttl_s, f"{low} to {high} seconds")
         if check_namespace(name) in self._namespaces:
             raise InvalidInput("namespace", name, "a name not declared before")
@@ -113,7 +114,7 @@ class Cache:
         request = make_request(
             id=uuid.uuid4().hex,
             at=time.time(),
-            keys=[keys] if isinstance(keys, str) else list(keys),
+            keys=[keys] if isinstance(keys, str) else _listed(keys),
             tags=[] if tag is None else [tag],
             namespaces=[] if namespace is None else [namespace],
             strategy=strategy,
@@ -186,7 +187,8 @@ class Cache:
             Strategy.BACKGROUND: self.settings.background_batch,
         }[request.strategy]
         if waiting % full == 0:
-            self._broker.send(FLUSH[request.strategy], {})
+            with suppress(BrokerUnavailable):  # only the bell: beat comes anyway
+                self._broker.send(FLUSH[request.strategy], {})
 
     def _send(self, request: Request) -> None:
         receipt = pending_receipt(request)
@@ -198,3 +200,8 @@ class Cache:
             receipt.status, receipt.error = Status.FAILED, str(error)
             self.stores.receipts.save([receipt])
             raise
+
+
+def _listed(names: object) -> object:
+    """Any iterable as a list; what is none is for the check of the request to name."""
+    return list(names) if isinstance(names, Iterable) else names

@@ -15,6 +15,7 @@ from cachekeeper.store.redis.marks import RedisNodes
 
 ASKS_A_LEASE = 4
 RETRY_S = 0.1
+LONGEST_WAIT_S = 1.0  # for a line of the log: less than any socket waits for an answer
 
 
 def lease_clock() -> float:
@@ -53,7 +54,7 @@ class Node:
             return  # it will be forgotten as silent
 
     def _run(self) -> None:
-        block_ms = max(1, int(self._lease_s / ASKS_A_LEASE * 1000))
+        block_ms = max(1, int(min(self._lease_s / ASKS_A_LEASE, LONGEST_WAIT_S) * 1000))
         reported = -1.0
         while not self._stop.is_set():
             asked = lease_clock()

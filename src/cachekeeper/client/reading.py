@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from cachekeeper.client.sources import collecting, note
@@ -84,7 +84,8 @@ class ReadThrough:
         now = time.time()
         found = Found(Entry(body, stamp, now, now + recipe.ttl_s), stamp.as_of)
         if stamp.as_of != POISON:
-            self._store(key, found, list(inputs))
+            with suppress(CacheUnavailable):  # lost to the tiers, not to the reader
+                self._store(key, found, list(inputs))
         return found
 
     def _store(self, key: str, found: Found, inputs: list[str]) -> None:

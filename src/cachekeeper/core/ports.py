@@ -97,8 +97,8 @@ class Pending(Protocol):
     def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:
         """Forget claimed requests that are done."""
 
-    def requeue_overdue(self, now: float) -> tuple[int, int]:
-        """(requeued, buried) of claims whose deadline has passed."""
+    def requeue_overdue(self, now: float) -> tuple[int, list[Request]]:
+        """(how many were requeued, those given up) of claims whose deadline has passed."""
 
     def orphans(self) -> int:
         """Forget requests that neither wait nor are claimed; returns how many."""

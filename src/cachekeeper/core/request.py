@@ -176,6 +176,13 @@ def pending_receipt(request: Request) -> Receipt:
     )
 
 
+def failed_receipt(request: Request, reason: str, now: float) -> Receipt:
+    """The receipt of a request that was given up."""
+    receipt = pending_receipt(request)
+    receipt.status, receipt.error, receipt.finished = Status.FAILED, reason, now
+    return receipt
+
+
 def request_from_wire(data: Mapping[str, object]) -> Request:
     """A request from its JSON object. Raises InvalidInput."""
     return make_request(**dict(data))

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from cachekeeper.core.keys import check_key, namespace_of
 from cachekeeper.core.ports import Cause, Causes, Clock, Edges, Tier
-from cachekeeper.core.stamps import Found, Stamp, source_of_key, source_of_namespace
+from cachekeeper.core.stamps import (
+    Found,
+    Stamp,
+    source_of_key,
+    source_of_namespace,
+    source_of_value,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,6 @@ class Explainer:
 
 def _sources(key: str, inputs: Iterable[str], stamps: Iterable[Stamp]) -> list[str]:
     """Everything whose invalidation concerns the key, as far as is known."""
-    own = [source_of_key(key), source_of_namespace(namespace_of(key))]
+    own = [source_of_value(key), source_of_key(key), source_of_namespace(namespace_of(key))]
     above = [source_of_key(u) for u in inputs]
     return list(dict.fromkeys([*own, *above, *(s for stamp in stamps for s in stamp.sources)]))

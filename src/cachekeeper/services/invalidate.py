@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 from cachekeeper.core.graph import Affected
 from cachekeeper.core.ports import Clock, Garbage, Marks, Nodes, Receipts
-from cachekeeper.core.request import Receipt, Request, Status, pending_receipt
+from cachekeeper.core.request import (
+    Receipt,
+    Request,
+    Status,
+    failed_receipt,
+    pending_receipt,
+)
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES
 from cachekeeper.services.purge import Purger
 
@@ -52,9 +58,8 @@ class Invalidator:
 
     def refuse(self, request: Request, error: Exception) -> Receipt:
         """The receipt of a request that was given up."""
-        receipt = self._begin(request, 1)
-        receipt.status, receipt.error = Status.FAILED, f"{type(error).__name__}: {error}"
-        receipt.finished = self._now()
+        receipt = failed_receipt(request, f"{type(error).__name__}: {error}", self._now())
+        receipt.worker_pid = self._worker
         self._receipts.save([receipt])
         return receipt
 

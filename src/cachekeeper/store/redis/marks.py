@@ -39,7 +39,8 @@ class RedisMarks:
         """Make everything stale that was made from the request's seeds; returns the epoch."""
         layout = self._c.layout
         keys = [layout.epoch, layout.marks, layout.log, layout.marked(request.id)]
-        args: list[Arg] = [int(self._remember_s), request.id, now, request.strategy, request.reason]
+        remember = max(1, int(self._remember_s))
+        args: list[Arg] = [remember, request.id, now, request.strategy, request.reason]
         return int(self._c.run("mark", keys, [*args, *request.seeds]))
 
     def last(self, sources: Iterable[str]) -> Marked | None:

@@ -92,13 +92,13 @@ class RedisPending:
         keys = [layout.inflight, layout.requests, layout.attempts]
         return int(self._c.run("complete", keys, [strategy, token, *ids]))
 
-    def requeue_overdue(self, now: float) -> tuple[int, int]:
-        """Requests requeued and buried because their claimer did not finish in time."""
+    def requeue_overdue(self, now: float) -> tuple[int, list[Request]]:
+        """How many were requeued since their claimer did not finish, and those given up."""
         layout = self._c.layout
-        keys = [layout.inflight, layout.attempts, layout.requests, layout.dead]
-        args: list[Arg] = [now, REAP_AT_MOST, ATTEMPTS, layout.pending(""), DEAD_KEPT]
-        requeued, buried = self._c.run("requeue", keys, args)
-        return int(requeued), int(buried)
+        keys = [layout.inflight, layout.attempts, layout.requests]
+        args: list[Arg] = [now, REAP_AT_MOST, ATTEMPTS, layout.pending("")]
+        requeued, given_up = self._c.run("requeue", keys, args)
+        return int(requeued), [request_from_wire(json.loads(raw)) for raw in given_up]
 
     def waiting(self, strategy: Strategy) -> int:
         """How many requests wait."""
@@ -114,7 +114,7 @@ class RedisPending:
             for strategy in Strategy:
                 pipe.zrange(layout.pending(strategy), 0, -1)
             known, claims, *waiting = pipe.execute()
-        needed = {claim.rpartition(b"|")[2] for claim in claims}.union(*waiting)
+        needed = {claim.split(b"|", 2)[2] for claim in claims}.union(*waiting)
         orphans = [request for request in known if request not in needed]
         if orphans:
             with reachable():

@@ -94,12 +94,7 @@ class RedisExpiry:
 
     def forget(self, keys: Iterable[str], now: float) -> None:
         """Drop keys from the index unless they were filled again meanwhile."""
-        names = list(keys)
-        with reachable(), self._c.redis.pipeline() as pipe:
-            for key in names:
-                pipe.zadd(self._c.layout.expiry, {key: now}, xx=True, lt=True)
-            pipe.zremrangebyscore(self._c.layout.expiry, "-inf", now)
-            pipe.execute()
+        self._c.run("forget", [self._c.layout.expiry], [now, *keys])
 
 
 def _literal(text: str) -> str:

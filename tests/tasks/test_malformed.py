@@ -1,0 +1,102 @@
+"""What a worker makes of messages that are wrong: a dead letter that says why, and no retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from cachekeeper.core.request import Request
+from cachekeeper.core.strategy import Consistency, Strategy
+from cachekeeper.names import ROUTES, Task
+from tests.tasks.conftest import Letter, Run, Send
+from workers.wiring import Wiring
+
+KEYS = ["photo:a"]
+MALFORMED: dict[str, tuple[dict[str, Any], str, str]] = {
+    # what is wrong: (fields, the field that the letter names, what it says is allowed)
+    "a key without a namespace": ({"keys": ["photo"]}, "keys[0]", "namespace:rest"),
+    "a key that is a number": ({"keys": ["photo:a", 7]}, "keys[1]", "namespace:rest"),
+    "a key of control characters": ({"keys": ["photo:\n"]}, "keys[0]", "without control"),
+    "a key that is too long": ({"keys": ["photo:" + "a" * 600]}, "keys[0]", "1 to 512 bytes"),
+    "one text for a list": ({"keys": "photo:a"}, "keys", "a list of texts"),
+    "no names at all": ({}, "keys", "1 to 1000 keys, tags and namespaces"),
+    "an empty tag": ({"tags": [""]}, "tags[0]", "1 to 512 bytes"),
+    "a namespace with a colon": ({"namespaces": ["a:b"]}, "namespaces[0]", "text that matches"),
+    "a strategy of nobody": (
+        {"keys": KEYS, "strategy": "imediate"},
+        "strategy",
+        ", ".join(Strategy),
+    ),
+    "a strategy that is a list": ({"keys": KEYS, "strategy": []}, "strategy", "immediate"),
+    "a consistency of nobody": (
+        {"keys": KEYS, "consistency": 3},
+        "consistency",
+        ", ".join(Consistency),
+    ),
+    "a cascade that is a word": ({"keys": KEYS, "cascade": "no"}, "cascade", "true or false"),
+    "a reason that is a number": ({"keys": KEYS, "reason": 1}, "reason", "at most 200"),
+    "a time before all times": ({"keys": KEYS, "at": -1}, "at", "seconds since 1970"),
+    "an id that is empty": ({"keys": KEYS, "id": ""}, "id", "1 to 64"),
+    "a field of nobody": (
+        {"keys": KEYS, "key": "photo:a"},
+        "key",
+        ", ".join(Request.__dataclass_fields__),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "field", "allowed"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_request_is_buried_and_changes_nothing(
+    wiring: Wiring,
+    send: Send,
+    run: Run,
+    letter: Callable[[], Letter],
+    fields: dict[str, Any],
+    field: str,
+    allowed: str,
+) -> None:
+    task_id = send(Task.INVALIDATE, **fields)
+    found = letter()
+    assert found["reason"].startswith(f"{field}: ")
+    assert allowed in found["reason"].partition("; allowed: ")[2]
+    assert found["request"] == {"task": Task.INVALIDATE, "id": task_id, "arguments": fields}
+    run(Task.HEARTBEAT)  # a retry would have come before this
+    assert wiring.dead_letters.recent(10) == [found]
+    assert wiring.cache.stores.marks.epoch() == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"device": "Phone", "path": "a.jpg"}, "device"),
+        ({"device": 7, "path": "a.jpg"}, "device"),
+        ({"device": "phone", "path": "../a.jpg"}, "path"),
+        ({"device": "phone", "path": None}, "path"),
+        ({"device": "phone"}, "path"),
+        ({"path": "a.jpg"}, "device"),
+        ({"device": "phone", "path": "a.jpg", "limit": 9}, "limit"),
+    ],
+)
+def test_a_malformed_prefetch_is_buried(
+    send: Send, letter: Callable[[], Letter], fields: dict[str, Any], field: str
+) -> None:
+    send(Task.PREFETCH, **fields)
+    assert letter()["reason"].startswith(f"{field}: ")
+
+
+def test_a_message_in_pickle_is_refused_unread(
+    wiring: Wiring, run: Run, celery_session_app: Celery
+) -> None:
+    celery_session_app.send_task(
+        Task.INVALIDATE,
+        kwargs={"keys": KEYS},
+        queue=ROUTES[Task.INVALIDATE],
+        serializer="pickle",
+    )
+    run(Task.INVALIDATE, keys=["photo:b"])
+    marks = wiring.cache.stores.marks
+    assert marks.epoch() == 1
+    assert marks.keys_marked(["photo:a", "photo:b"]) == ["photo:b"]

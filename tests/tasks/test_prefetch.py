@@ -1,0 +1,102 @@
+"""Prefetch: the neighbours of a file just read, and ageing of what was learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cachekeeper.client.cache import Cache
+from cachekeeper.core.device import PREFETCH
+from cachekeeper.names import Task
+from tests.support import wait_until
+from tests.tasks.conftest import Letter, Run, Send
+from workers.wiring import Wiring
+
+
+@pytest.fixture
+def pictures(origin: Path) -> list[str]:
+    """Twelve pictures, whose names sort by number and not by letter."""
+    names = [f"IMG_{i}.jpg" for i in range(1, 13)]
+    for name in names:
+        (origin / name).write_bytes(name.encode() * 10)
+    return names
+
+
+def test_after_a_read_the_next_files_are_fetched_and_then_are_hits(
+    cache: Cache, pictures: list[str]
+) -> None:
+    phone = cache.device("phone")
+    assert phone.get(pictures[0]).hit is False
+    following = pictures[1:3]
+    wait_until(lambda: set(cache.stores.devices.manifest("phone")) == {pictures[0], *following})
+    manifest = cache.stores.devices.manifest("phone")
+    assert {manifest[name].by for name in following} == {PREFETCH}
+    read = phone.get(pictures[1])
+    assert (read.hit, read.body) == (True, pictures[1].encode() * 10)
+    counters = phone.ledger().counters
+    assert counters["prefetch_used"] == 1
+    assert counters["prefetched"] >= len(following)
+
+
+def test_what_is_held_is_not_fetched_again(run: Run, pictures: list[str]) -> None:
+    fields = {"device": "phone", "path": pictures[0]}
+    assert run(Task.PREFETCH, **fields) == {"fetched": pictures[1:3]}
+    assert run(Task.PREFETCH, **fields) == {"fetched": []}
+
+
+def test_what_was_often_read_next_comes_first(cache: Cache, run: Run, pictures: list[str]) -> None:
+    devices = cache.stores.devices
+    for _ in range(2):
+        devices.saw_follow(pictures[0], pictures[8])
+    learnt = run(Task.PREFETCH, device="phone", path=pictures[0])
+    assert learnt == {"fetched": [pictures[8], pictures[1]]}
+
+
+def test_what_was_learnt_ages_and_is_forgotten(
+    wiring: Wiring, run: Run, pictures: list[str]
+) -> None:
+    devices = wiring.cache.stores.devices
+    devices.saw_follow(pictures[0], pictures[1])
+    assert run(Task.DECAY_MODEL) == {"paths": 1}
+    assert devices.followers(pictures[0]) == {pictures[1]: 0.5}
+    for _ in range(2):
+        run(Task.DECAY_MODEL)
+    assert devices.followers(pictures[0]) == {}
+
+
+class TestASmallDevice:
+    """Room for two pictures and a half."""
+
+    @pytest.fixture
+    def given(self) -> dict[str, object]:
+        """See the class."""
+        return {"device_quota": 250, "device_headroom": 0}
+
+    def test_a_prediction_evicts_nothing_that_was_asked_for(
+        self, cache: Cache, run: Run, pictures: list[str]
+    ) -> None:
+        for name in pictures[8:]:
+            assert cache.device_caches.get("phone", name).kept
+        before = set(cache.stores.devices.manifest("phone"))
+        assert run(Task.PREFETCH, device="phone", path=pictures[0]) == {"fetched": []}
+        assert set(cache.stores.devices.manifest("phone")) == before
+
+
+def test_a_folder_that_the_origin_does_not_have_is_buried(
+    send: Send, letter: Callable[[], Letter]
+) -> None:
+    send(Task.PREFETCH, device="phone", path="nowhere/a.jpg")
+    assert "nowhere/a.jpg" in letter()["reason"]
+
+
+def test_a_prediction_is_dropped_when_the_origin_stays_away(
+    wiring: Wiring, run: Run, origin: Path
+) -> None:
+    assert wiring.prefetcher is not None, "made while the folder was there"
+    origin.rmdir()
+    given_up = run(Task.PREFETCH, device="phone", path="a.jpg")
+    assert given_up["fetched"] == []
+    assert "origin" in given_up["given_up"]
+    assert wiring.dead_letters.recent(1) == []
