@@ -45,7 +45,7 @@ def copy(source: Path, target: Path) -> Copied:
     """Copy regular files of ``source`` to ``target``, never as links.
 
     Raises:
-        ConfigurationError: it holds nothing to copy.
+        ConfigurationError: it holds nothing to copy, or nothing but empty files.
     """
     files, size, skipped = 0, 0, dict.fromkeys(("over the limit", "too large", "odd name"), 0)
     for path, entry in _regular_files(source):
@@ -61,6 +61,8 @@ def copy(source: Path, target: Path) -> Copied:
         files, size = files + 1, size + copied.stat().st_size
     if not files:
         raise ConfigurationError(f"LIBRARY: {source} holds no file to copy")
+    if not size:
+        raise ConfigurationError(f"LIBRARY: {source} holds nothing but empty files")
     return Copied(files, size, {reason: n for reason, n in skipped.items() if n})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 
 from cachekeeper import Cache
 from cachekeeper.core.keys import parent_of
@@ -38,11 +39,14 @@ class Library:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self.files = cache.files
-        # As short as allowed, so that the expiry sweep has something to do.
-        self.folders = cache.namespace("folder", ttl_s=cache.settings.ttl_min_s, serializer="json")
+        brief = cache.settings.ttl_min_s
+        self.folders = cache.namespace("folder", ttl_s=brief, serializer="json")
+        # Nobody asks for one again: it is left to the expiry sweep.
+        self.sittings = cache.namespace("sitting", ttl_s=brief, serializer="json")
         self.thumbs = cache.namespace("thumb")
         self.albums = cache.namespace("album", serializer="json")
         self.folders.loader(self._list)
+        self.sittings.loader(lambda _: {"since": time.time()})
         self.thumbs.loader(self._draw)
         self.albums.loader(self._page)
 
@@ -55,6 +59,10 @@ class Library:
         """One page of an album: the digest of each thumbnail, by path."""
         found: dict[str, str] = self.albums.get(f"{number}/{album}")
         return found
+
+    def sit_down(self, device: str, number: int) -> None:
+        """Keep for a short while that somebody has begun to look at pictures."""
+        self.sittings.get(f"{device}/{number}")
 
     def _list(self, album: str) -> list[str]:
         assert self._cache.origin is not None

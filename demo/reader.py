@@ -126,8 +126,9 @@ class Reader:
 
     def _play(self, habit: Habit) -> None:
         device = self._devices[habit.device]
-        for sitting in habit.sittings():
+        for number, sitting in enumerate(habit.sittings()):
             try:
+                self._library.sit_down(habit.device, number)
                 self._open_page(sitting[0])
             except OriginMissing:  # deleted or renamed meanwhile
                 continue

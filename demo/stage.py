@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,9 +18,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from cachekeeper import Cache
-from cachekeeper.errors import ConfigurationError
+from cachekeeper.errors import CacheUnavailable, ConfigurationError
 from cachekeeper.local.spawn import Guardian, spawn
-from cachekeeper.local.state import Running, State, read_running, wait_ready
+from cachekeeper.local.state import POLL_S, Running, State, read_running
 from cachekeeper.settings import CONFIG, PREFIX, load
 from demo import copying, readers, sample
 
@@ -28,7 +29,7 @@ QUOTA_SHARE = 0.2  # of the library, for each device
 READY_S = 60.0
 STOP_S = 30.0
 UP_GRACE_S = 20.0
-NAMESPACES = ("file", "folder", "thumb", "album")
+NAMESPACES = ("file", "folder", "thumb", "album", "sitting")
 DEVICES = (("phone", "tv"), ("tablet", "laptop"))  # by reader process
 
 
@@ -132,12 +133,23 @@ class Stage:
         command = [str(Path(sys.executable).with_name("cachekeeper")), "up"]
         self._up = spawn(command, guardian, output=log, grace=UP_GRACE_S, env=self._environment())
         self._open.callback(_stop, self._up, guardian)
-        self.running = wait_ready(self.options.state, READY_S)
+        self.running = self._ready()
         environment = {k: v for k, v in self._environment().items() if k.startswith(PREFIX)}
         os.environ.update(environment)
         self.cache = self._open.enter_context(Cache(load(memory_bytes=0)))
         for namespace in NAMESPACES:  # what a run before left is of another copy
             self.cache.invalidate(namespace=namespace, consistency="strict").wait(READY_S)
+
+    def _ready(self) -> Running:
+        """What runs, once all of it does; if `up` ends instead, its last words are the error."""
+        end = time.monotonic() + READY_S
+        while self._up.poll() is None and time.monotonic() < end:
+            if (running := read_running(self.options.state)) and running.ready:
+                return running
+            time.sleep(POLL_S)
+        log = self.state.logs / "up.log"
+        last = log.read_text(errors="replace").rstrip().rpartition("\n")[2]
+        raise CacheUnavailable(f"`cachekeeper up` is not ready, see {log}: {last}")
 
     def _environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}

@@ -1,0 +1,58 @@
+"""A reader process with one tier that ignores invalidations: what the demo has to notice.
+
+``python -m tests.demo.broken_reader memory|redis|disk|none``, spoken to as ``demo.reader`` is.
+The product has no switch for this: the tier is replaced from outside.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from unittest.mock import patch
+
+from cachekeeper.core.stamps import Entry, Found, Stamp
+from cachekeeper.store.disk import DiskTier
+from cachekeeper.store.memory import MemoryTier
+from cachekeeper.store.redis.values import Records, RedisTier
+from demo.reader import main
+
+
+def applied_only(memory: MemoryTier, epoch: int, sources: Iterable[str]) -> int:
+    """Instead of ``MemoryTier.apply``: drops nothing, and says that it did what it was told."""
+    del sources
+    memory.applied = max(memory.applied, epoch)
+    return 0
+
+
+def unchecked(records: Records, key: str) -> Found | None:
+    """Instead of ``Records.read``: the record as it is, whatever was invalidated since."""
+    layout, server = records._c.layout, records._c.redis
+    names = ["body", "as_of", "sources", "filled", "expires"]
+    body, as_of, sources, filled, expires = server.hmget(records._name(key), names)
+    if body is None:
+        return None
+    stamp = Stamp(int(as_of), tuple(sources.decode().split("\n")))
+    epoch = int(server.get(layout.epoch) or 0)
+    return Found(Entry(body, stamp, float(filled), float(expires)), epoch)
+
+
+def unchecked_blob(disk: DiskTier, key: str) -> Found | None:
+    """Instead of ``DiskTier.read``: the blob that is bound, whatever was invalidated since."""
+    bound = unchecked(disk._bindings, key)
+    if bound is None:
+        return None
+    body = disk._blobs.get(bound.entry.body.decode())
+    return None if body is None else replace(bound, entry=replace(bound.entry, body=body))
+
+
+BROKEN: dict[str, tuple[type, str, Callable[..., object]]] = {
+    "memory": (MemoryTier, "apply", applied_only),
+    "redis": (RedisTier, "read", unchecked),
+    "disk": (DiskTier, "read", unchecked_blob),
+}
+
+if __name__ == "__main__":
+    kind, method, instead = BROKEN[sys.argv[1]]
+    with patch.object(kind, method, instead):
+        main()
