@@ -129,7 +129,6 @@ class Wiring:
         longest = max(self.settings.ttl_max_s, *(p.lifetime_s for p in Priority))
         return Recovery(
             pending=stores.pending,
-            dead_letters=self.dead_letters,
             nodes=stores.nodes,
             receipts=stores.receipts,
             marks=RedisMarks(stores.connection, self.settings.record_s),

@@ -58,7 +58,7 @@ class TestExpiry:
 
         devices, files = wiring.cache.stores.devices, wiring.cache.stores.files
         assert set(devices.manifest("phone")) == {"new.txt"}
-        assert files.get("phone", "old.txt") is None
+        assert files.bytes_on_disk("phone") == len("new.txt")
         ledger = devices.ledger("phone")
         assert (ledger.used, ledger.reserved) == (len("new.txt"), 0)
 

@@ -97,8 +97,11 @@ class Pending(Protocol):
     def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:
         """Forget claimed requests that are done."""
 
-    def requeue_overdue(self, now: float) -> tuple[int, list[Request]]:
-        """(how many were requeued, those given up) of claims whose deadline has passed."""
+    def requeue_overdue(self, now: float, reason: str) -> tuple[int, list[Request]]:
+        """Of claims whose deadline has passed: how many were requeued, and those given up.
+
+        The latter are dead letters, with the reason.
+        """
 
     def orphans(self) -> int:
         """Forget requests that neither wait nor are claimed; returns how many."""
@@ -240,8 +243,8 @@ class Files(Protocol):
     def restore(self, device: str, path: str, digest: str) -> bool:
         """Make a copy the given content again; False when that is gone."""
 
-    def get(self, device: str, path: str) -> bytes | None:
-        """A device's copy."""
+    def get(self, device: str, path: str, digest: str) -> bytes | None:
+        """A device's copy of a content; None when it has none, or a copy of another."""
 
     def delete(self, device: str, path: str) -> None:
         """Take a copy away."""

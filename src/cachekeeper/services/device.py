@@ -58,8 +58,10 @@ class DeviceCaches:
         access = self._devices.access(check_device(device), check_path(path), self._now())
         if access.before and access.before != path:
             self._devices.saw_follow(access.before, path)
-        if access.held and (body := self._files.get(device, path)) is not None:
-            return Read(body, hit=True, kept=True)
+        if access.held:
+            body = self._files.get(device, path, access.held.sha256)
+            if body is not None:
+                return Read(body, hit=True, kept=True)
         entry = self._load(path)
         try:
             self.keep(device, path, entry, Priority.MEDIUM, DEMAND)

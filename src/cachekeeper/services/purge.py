@@ -19,7 +19,8 @@ class Purger:
 
     def reach(self, keys: Iterable[str]) -> Affected:
         """What hangs below the keys, sources first."""
-        return affected(self._graph.current(), keys, self._depth_limit)
+        with self._graph.current() as graph:
+            return affected(graph, keys, self._depth_limit)
 
     def remove(self, order: Sequence[str]) -> dict[str, int]:
         """Remove entries in the given order; returns how many there were, by tier."""

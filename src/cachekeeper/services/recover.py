@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from cachekeeper.core.ports import Clock, DeadLetters, Nodes, Pending, Receipts, TrimmableMarks
+from cachekeeper.core.ports import Clock, Nodes, Pending, Receipts, TrimmableMarks
 from cachekeeper.core.request import failed_receipt
 
 LEASES_UNTIL_GONE = 3
+GIVEN_UP = "claimed too often: its workers died or did not finish in time"
 
 
 class Recovery:
@@ -15,7 +16,6 @@ class Recovery:
         self,
         *,
         pending: Pending,
-        dead_letters: DeadLetters,
         nodes: Nodes,
         receipts: Receipts,
         marks: TrimmableMarks,
@@ -25,17 +25,14 @@ class Recovery:
         now: Clock,
     ) -> None:
         self._pending, self._nodes, self._receipts, self._marks = pending, nodes, receipts, marks
-        self._dead_letters = dead_letters
         self._lease_s, self._record_s, self._longest_life_s = lease_s, record_s, longest_life_s
         self._now = now
 
     def requeue(self) -> dict[str, int]:
         """Requeue batches whose deadline has passed; bury what was claimed too often."""
-        requeued, given_up = self._pending.requeue_overdue(self._now())
-        for request in given_up:
-            reason = "claimed too often: its workers died or did not finish in time"
-            self._receipts.save([failed_receipt(request, reason, self._now())])
-            self._dead_letters.bury(request.to_wire(), reason, self._now())
+        requeued, given_up = self._pending.requeue_overdue(self._now(), GIVEN_UP)
+        now = self._now()
+        self._receipts.save([failed_receipt(request, GIVEN_UP, now) for request in given_up])
         return {"requeued": requeued, "buried": len(given_up)}
 
     def clean(self) -> dict[str, int]:

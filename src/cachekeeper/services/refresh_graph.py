@@ -17,18 +17,23 @@ class GraphRefresh:
 
     def run(self) -> dict[str, int | float]:
         """One refresh; returns the figures it published."""
-        graph = self._snapshot.current()
-        pruned: list[str] = []
+        with self._snapshot.current() as graph:
+            pruned = self._prune(graph)
+            statistics = _figures(graph) | {"pruned": pruned, "refreshed": self._now()}
+        self._store.publish(statistics)
+        return statistics
+
+    def _prune(self, graph: Graph) -> int:
+        """Drop dead keys, from the leaves upward: a dead chain goes in one refresh."""
+        pruned = 0
         leaves = [key for key in graph if graph.out_degree(key) == 0]
-        while leaves:  # from the leaves upward: a dead chain goes in one refresh
+        while leaves:
             gone = [key for key in leaves if self._store.prune(key)]
             parents = {parent for key in gone for parent in graph.predecessors(key)}
             self._snapshot.forget(gone)
-            pruned += gone
+            pruned += len(gone)
             leaves = [key for key in parents if graph.out_degree(key) == 0]
-        statistics = _figures(graph) | {"pruned": len(pruned), "refreshed": self._now()}
-        self._store.publish(statistics)
-        return statistics
+        return pruned
 
 
 def _figures(graph: Graph) -> dict[str, int | float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import networkx as nx
 
@@ -19,8 +21,9 @@ class GraphSnapshot:
         self._position: str | None = None
         self._lock = threading.Lock()
 
-    def current(self) -> Graph:
-        """The graph with every change applied that was logged before the call."""
+    @contextmanager
+    def current(self) -> Iterator[Graph]:
+        """The graph with every change applied that was logged before; it stays still within."""
         with self._lock:
             changes = None if self._position is None else self._store.changes(self._position)
             if changes is None:  # the first use, or the log no longer reaches back
@@ -32,12 +35,11 @@ class GraphSnapshot:
                         self._graph.add_edge(change.u, change.v)
                     elif self._graph.has_edge(change.u, change.v):
                         self._graph.remove_edge(change.u, change.v)
-            return self._graph
+            yield self._graph
 
     def forget(self, keys: list[str]) -> None:
-        """Drop keys that were pruned from the store."""
-        with self._lock:
-            self._graph.remove_nodes_from(keys)
+        """Drop keys that were pruned from the store; for use within ``current``."""
+        self._graph.remove_nodes_from(keys)
 
     def _reload(self) -> None:
         self._position = self._store.position()  # before the edges: what comes twice is harmless

@@ -67,6 +67,13 @@ class Blobs:
             fresh.unlink(missing_ok=True)
         return True
 
+    def is_link(self, digest: str, handle: int) -> bool:
+        """Whether an open file is a link to the blob."""
+        try:
+            return os.path.samestat(self._path(digest).stat(), os.fstat(handle))
+        except FileNotFoundError:
+            return False
+
     def digests(self) -> Iterator[str]:
         """Every blob there is."""
         for shard in self.folder.iterdir():

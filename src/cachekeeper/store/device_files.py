@@ -33,10 +33,11 @@ class DeviceFiles:
         """Make a device's copy the given content again; False when that content is gone."""
         return self._blobs.link(digest, self._file(device, path))
 
-    def get(self, device: str, path: str) -> bytes | None:
-        """The device's copy, None when it has none."""
+    def get(self, device: str, path: str, digest: str) -> bytes | None:
+        """The device's copy of a content; None when it has none, or a copy of another."""
         try:
-            return self._file(device, path).read_bytes()
+            with self._file(device, path).open("rb") as file:
+                return file.read() if self._blobs.is_link(digest, file.fileno()) else None
         except FileNotFoundError:
             return None
 

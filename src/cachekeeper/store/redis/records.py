@@ -92,11 +92,15 @@ class RedisPending:
         keys = [layout.inflight, layout.requests, layout.attempts]
         return int(self._c.run("complete", keys, [strategy, token, *ids]))
 
-    def requeue_overdue(self, now: float) -> tuple[int, list[Request]]:
-        """How many were requeued since their claimer did not finish, and those given up."""
+    def requeue_overdue(self, now: float, reason: str) -> tuple[int, list[Request]]:
+        """How many were requeued since their claimer did not finish, and those given up.
+
+        The latter are dead letters, with the reason.
+        """
         layout = self._c.layout
-        keys = [layout.inflight, layout.attempts, layout.requests]
-        args: list[Arg] = [now, REAP_AT_MOST, ATTEMPTS, layout.pending("")]
+        keys = [layout.inflight, layout.attempts, layout.requests, layout.dead]
+        limits: list[Arg] = [REAP_AT_MOST, ATTEMPTS, layout.pending("")]
+        args: list[Arg] = [now, *limits, reason, DEAD_KEPT]
         requeued, given_up = self._c.run("requeue", keys, args)
         return int(requeued), [request_from_wire(json.loads(raw)) for raw in given_up]
 

@@ -1,0 +1,229 @@
+"""Requests that wait for their batch: never lost, never done twice (DESIGN 3, B)."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cachekeeper.core.request import Request, Status, make_request
+from cachekeeper.core.strategy import Strategy
+from cachekeeper.settings import Settings
+from cachekeeper.store.redis.connection import Connection
+from cachekeeper.store.redis.records import (
+    ATTEMPTS,
+    RedisPending,
+    RedisReceipts,
+)
+from workers.wiring import Wiring
+
+KEEP_S = 600
+#: Printable, so they are ids; and each means something to some part of a server.
+ODD_IDS = ["plain", "a|b", "scheduled|token|x", "a*b", "[ab]", "?", "\\", "%s", "é", "a b"]
+
+odd_ids = pytest.mark.parametrize("name", ODD_IDS)
+
+
+@pytest.fixture
+def connection(server_url: str, deployment: str) -> Iterator[Connection]:
+    connection = Connection(server_url, deployment)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def pending(connection: Connection) -> RedisPending:
+    return RedisPending(connection, KEEP_S)
+
+
+def request(name: str, at: float = 1.0, strategy: Strategy = Strategy.SCHEDULED) -> Request:
+    return make_request(id=name, at=at, keys=[f"file:{at}"], strategy=strategy)
+
+
+def claim(pending: RedisPending, token: str = "t", at_most: int = 100) -> list[str]:
+    found = pending.claim(Strategy.SCHEDULED, token, at_most, time.time() + 60)
+    return [claimed.id for claimed in found]
+
+
+def overdue(pending: RedisPending) -> tuple[int, list[str]]:
+    """As if every claimer had died a while ago: how many wait again, and which were given up."""
+    requeued, given_up = pending.requeue_overdue(time.time() + 3600, "too often")
+    return requeued, [request.id for request in given_up]
+
+
+@odd_ids
+def test_a_request_is_claimed_as_it_was_submitted(pending: RedisPending, name: str) -> None:
+    asked = make_request(
+        id=name,
+        at=3.25,
+        keys=["file:a b", "file:é"],
+        tags=["t|1"],
+        strategy="scheduled",
+        consistency="strict",
+        reason="two\nlines",
+    )
+    assert pending.submit(asked) == 1
+    assert pending.claim(Strategy.SCHEDULED, "t", 5, time.time() + 60) == [asked]
+    assert pending.waiting(Strategy.SCHEDULED) == 0
+
+
+def test_the_same_request_twice_waits_once(pending: RedisPending) -> None:
+    assert [pending.submit(request("a")) for _ in range(3)] == [1, 1, 1]
+    assert claim(pending) == ["a"]
+    pending.submit(request("a"))  # redelivered while it is being done
+    assert claim(pending) == []
+
+
+def test_a_request_that_is_done_is_not_done_again(
+    pending: RedisPending, connection: Connection
+) -> None:
+    pending.submit(request("a"))
+    claim(pending)
+    receipts = RedisReceipts(connection, KEEP_S)
+    done = receipts.load("a")
+    assert done is not None
+    done.status = Status.DONE
+    receipts.save([done])
+    assert pending.complete(Strategy.SCHEDULED, "t", ["a"]) == 1
+    pending.submit(request("a"))
+    assert claim(pending) == []
+
+
+def test_the_oldest_are_claimed_first_and_no_more_than_asked_for(pending: RedisPending) -> None:
+    for at in (5, 1, 3, 2, 4):
+        pending.submit(request(f"r{at}", at))
+    assert claim(pending, at_most=2) == ["r1", "r2"]
+    assert claim(pending, at_most=2) == ["r3", "r4"]
+    assert claim(pending, at_most=2) == ["r5"]
+
+
+def test_strategies_wait_apart(pending: RedisPending) -> None:
+    pending.submit(request("s"))
+    pending.submit(request("b", strategy=Strategy.BACKGROUND))
+    assert claim(pending) == ["s"]
+    assert pending.waiting(Strategy.BACKGROUND) == 1
+
+
+@odd_ids
+def test_only_its_claimer_may_say_that_a_request_is_done(pending: RedisPending, name: str) -> None:
+    pending.submit(request(name))
+    claim(pending, "mine")
+    assert pending.complete(Strategy.SCHEDULED, "theirs", [name]) == 0
+    assert pending.complete(Strategy.BACKGROUND, "mine", [name]) == 0
+    assert pending.complete(Strategy.SCHEDULED, "mine", [name]) == 1
+    assert pending.complete(Strategy.SCHEDULED, "mine", [name]) == 0
+    assert overdue(pending) == (0, [])
+
+
+@odd_ids
+def test_what_a_dead_worker_claimed_waits_again_and_its_token_is_void(
+    pending: RedisPending, name: str
+) -> None:
+    pending.submit(request(name))
+    claim(pending, "dead")
+    assert pending.requeue_overdue(time.time(), "too often") == (0, [])  # not before its time
+    assert overdue(pending) == (1, [])
+    assert pending.complete(Strategy.SCHEDULED, "dead", [name]) == 0
+    assert claim(pending, "next") == [name]
+    assert pending.complete(Strategy.SCHEDULED, "next", [name]) == 1
+
+
+@odd_ids
+def test_what_kills_every_worker_is_given_up(pending: RedisPending, name: str) -> None:
+    pending.submit(request(name))
+    for _ in range(ATTEMPTS):
+        assert claim(pending) == [name]
+        assert overdue(pending) == (1, [])
+    assert claim(pending) == [name]
+    assert overdue(pending) == (0, [name])
+    assert claim(pending) == []
+    assert overdue(pending) == (0, [])
+
+
+def given_up(pending: RedisPending, deployment: str, server_url: str, state: Path) -> Wiring:
+    """A worker that finds a request which was claimed too often, by workers that died."""
+    wiring = Wiring(
+        Settings(cache_url=server_url, broker_url=server_url, deployment=deployment, state=state)
+    )
+    pending.submit(request("a"))
+    for _ in range(ATTEMPTS):
+        claim(pending)
+        overdue(pending)
+    assert pending.claim(Strategy.SCHEDULED, "dead", 1, time.time() - 1)
+    return wiring
+
+
+def test_whoever_waits_for_what_was_given_up_is_told_and_the_work_is_kept(
+    pending: RedisPending, deployment: str, server_url: str, tmp_path: Path
+) -> None:
+    wiring = given_up(pending, deployment, server_url, tmp_path)
+    assert wiring.recovery.requeue() == {"requeued": 0, "buried": 1}
+    receipt = wiring.cache.receipt("a").read()
+    assert receipt.status is Status.FAILED
+    assert receipt.error
+    (letter,) = wiring.dead_letters.recent(10)
+    assert letter["reason"]
+    assert "file:1.0" in str(letter["request"])
+    wiring.cache.close()
+
+
+def test_what_is_given_up_outlives_a_worker_that_dies_while_it_buries_it(
+    pending: RedisPending, deployment: str, server_url: str, tmp_path: Path
+) -> None:
+    wiring = given_up(pending, deployment, server_url, tmp_path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RedisReceipts, "save", killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            wiring.recovery.requeue()
+    try:
+        wiring.recovery.requeue()
+        assert wiring.dead_letters.recent(10)
+    finally:
+        wiring.cache.close()
+
+
+@odd_ids
+def test_cleaning_up_forgets_nothing_that_waits_or_is_claimed(
+    pending: RedisPending, name: str
+) -> None:
+    pending.submit(request(name))
+    assert pending.orphans() == 0
+    claim(pending)
+    assert pending.orphans() == 0
+    overdue(pending)
+    assert claim(pending) == [name]
+
+
+def test_cleaning_up_forgets_what_belongs_nowhere(
+    pending: RedisPending, connection: Connection
+) -> None:
+    pending.submit(request("kept"))
+    pending.submit(request("lost"))
+    connection.redis.zrem(connection.layout.pending("scheduled"), "lost")
+    assert pending.orphans() == 1
+    assert pending.orphans() == 0
+    assert claim(pending) == ["kept"]
+
+
+def test_two_workers_never_claim_the_same_request(pending: RedisPending) -> None:
+    names = [f"r{i:03}" for i in range(200)]
+    for i, name in enumerate(names):
+        pending.submit(request(name, i))
+
+    def drain(token: str) -> list[str]:
+        got: list[str] = []
+        while some := claim(pending, token, 7):
+            got += some
+        return got
+
+    with ThreadPoolExecutor(3) as workers:
+        claimed = [name for got in workers.map(drain, "abc") for name in got]
+    assert sorted(claimed) == names

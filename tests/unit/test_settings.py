@@ -1,0 +1,203 @@
+"""Settings: where each comes from, its bounds, and names that no setting has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cachekeeper.errors import ConfigurationError
+from cachekeeper.settings import Settings, load, nearest
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+@pytest.fixture
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that the environment names; a test writes it."""
+    path = tmp_path / "cachekeeper.toml"
+    monkeypatch.setenv("CACHEKEEPER_CONFIG", str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("scheduled_flush_s", 300),
+        ("scheduled_batch", 100),
+        ("background_flush_s", 60),
+        ("background_batch", 1000),
+        ("record_s", 3600),
+        ("depth_limit", 5),
+        ("ttl_default_s", 3600),
+        ("ttl_min_s", 60),
+        ("ttl_max_s", 86400),
+        ("device_quota", GIB),
+        ("graph_refresh_s", 300),
+        ("headroom", 100 * MIB),
+    ],
+)
+def test_the_defaults_are_those_of_the_specification(name: str, default: object) -> None:
+    assert getattr(load(), name) == default
+
+
+@pytest.mark.parametrize(
+    ("quota", "headroom"), [(GIB, 100 * MIB), (500 * MIB, 50 * MIB), (4 * GIB, 100 * MIB), (9, 0)]
+)
+def test_the_headroom_is_a_tenth_of_the_quota_and_at_most_100_mib(
+    quota: int, headroom: int
+) -> None:
+    assert load(device_quota=quota).headroom == headroom
+
+
+def test_an_argument_wins_over_the_environment_and_that_over_the_file(
+    toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml.write_text("depth_limit = 2\nscheduled_batch = 2\nbackground_batch = 2\n")
+    monkeypatch.setenv("CACHEKEEPER_DEPTH_LIMIT", "3")
+    monkeypatch.setenv("CACHEKEEPER_SCHEDULED_BATCH", "3")
+    settings = load(depth_limit=4)
+    assert settings.depth_limit == 4
+    assert settings.scheduled_batch == 3
+    assert settings.background_batch == 2
+    assert settings.ttl_min_s == 60
+
+
+def test_sizes_are_given_in_bytes_or_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHEKEEPER_MEMORY_BYTES", "8MiB")
+    assert load().memory_bytes == 8 * MIB
+    assert load(memory_bytes=17).memory_bytes == 17
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("server_port", 0),
+        ("server_port", 65536),
+        ("flower_port", "http"),
+        ("scheduled_flush_s", 0),
+        ("background_flush_s", -1),
+        ("scheduled_batch", 0),
+        ("scheduled_batch", 1001),
+        ("background_batch", 1001),
+        ("batch_deadline_s", 0),
+        ("depth_limit", 0),
+        ("lease_s", 0),
+        ("lease_drift_s", -0.1),
+        ("record_s", 0),
+        ("ttl_min_s", 0),
+        ("memory_bytes", -1),
+        ("memory_bytes", "64 apples"),
+        ("device_quota", 0),
+        ("device_headroom", -1),
+        ("prefetch_neighbours", 17),
+        ("prefetch_neighbours", -1),
+        ("deployment", ""),
+        ("deployment", "Home"),
+        ("deployment", "a:b"),
+        ("deployment", "a\n"),
+        ("deployment", "{a}"),
+        ("deployment", "x" * 65),
+        ("lease_s", float("nan")),
+        ("lease_s", float("inf")),
+        ("scheduled_flush_s", float("inf")),
+        ("batch_deadline_s", "infinity"),
+    ],
+)
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_value_out_of_bounds_is_refused_by_name(
+    name: str, value: object, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {name: value}
+    if by == "environment":
+        monkeypatch.setenv(f"CACHEKEEPER_{name.upper()}", str(value))
+        given = {}
+    with pytest.raises(ConfigurationError, match=name):
+        load(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"ttl_min_s": 7200}, "ttl_default_s"),
+        ({"ttl_max_s": 1800}, "ttl_default_s"),
+        ({"ttl_min_s": 10, "ttl_default_s": 9}, "ttl_default_s"),
+        ({"device_quota": 100, "device_headroom": 100}, "device_headroom"),
+        ({"device_quota": 100, "device_headroom": 101}, "device_headroom"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(given: dict[str, int], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        load(**given)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("CACHEKEEPER_CACHE_URI", "CACHEKEEPER_CACHE_URL"),
+        ("CACHEKEEPER_DEVICE_QUTOA", "CACHEKEEPER_DEVICE_QUOTA"),
+        ("CACHEKEEPER_CONFG", "CACHEKEEPER_CONFIG"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ConfigurationError, match=f"{variable}: .*did you mean {meant}"):
+        load()
+
+
+def test_a_misspelt_argument_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigurationError, match=r"leese_s: unknown.*did you mean lease_s\?"):
+        load(leese_s=1)
+
+
+def test_a_misspelt_name_in_the_file_is_refused_with_the_nearest(toml: Path) -> None:
+    toml.write_text("device_qouta = 1\n")
+    with pytest.raises(ConfigurationError, match=r"device_qouta.*did you mean device_quota\?"):
+        load()
+
+
+def test_a_name_like_no_other_is_refused_without_a_guess() -> None:
+    assert nearest("zzzzzz", {"lease_s", "state"}) == ""
+    with pytest.raises(ConfigurationError, match=r"unknown setting$"):
+        load(zzzzzz=1)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(ConfigurationError, match=r"depth_limit.*;.*lease_s"):
+        load(depth_limit=0, lease_s=-1)
+
+
+def test_a_file_that_is_named_and_missing_is_refused(toml: Path) -> None:
+    with pytest.raises(ConfigurationError, match=rf"CACHEKEEPER_CONFIG: {toml}"):
+        load()
+
+
+def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHEKEEPER_CONFIG", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="CACHEKEEPER_CONFIG"):
+        load()
+
+
+@pytest.mark.parametrize("content", [b"depth_limit = = 3\n", b"[unclosed\n", b'a = "\xff"\n'])
+def test_a_file_that_is_no_toml_is_refused_by_its_name(toml: Path, content: bytes) -> None:
+    toml.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=f"CACHEKEEPER_CONFIG: {toml}"):
+        load()
+
+
+def test_a_wrong_type_in_the_file_is_refused_by_name(toml: Path) -> None:
+    toml.write_text('lease_s = "soon"\n')
+    with pytest.raises(ConfigurationError, match="lease_s"):
+        load()
+
+
+def test_settings_do_not_change_under_those_who_hold_them() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().depth_limit = 9  # type: ignore[misc]  # just what is not allowed
+
+
+def test_every_setting_has_a_default() -> None:
+    assert not [name for name, field in Settings.model_fields.items() if field.is_required()]
