@@ -13,7 +13,7 @@ with Cache() as cache:  # finds the deployment on this machine, or the one in th
         return TEXT[name].encode()
 
     @pages.loader
-    def make_page(name: str) -> list[str]:  # what it reads here, its page depends on
+    def make_page(_: str) -> list[str]:  # what it reads here, its page depends on
         return [notes.get(note).decode() for note in TEXT]
 
     print(pages.get("all"))
