@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from cachekeeper import Cache
-from cachekeeper.core.request import Receipt, Status
+from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.errors import CachekeeperError
 from demo.editor import Editor

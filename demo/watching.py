@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from threading import Event
 
 from cachekeeper import Cache
-from cachekeeper.core.request import Receipt
+from cachekeeper.core.receipt import Receipt
 from cachekeeper.errors import CachekeeperError
 from cachekeeper.origin.watch import Changed, changes
 from demo.model import album_of
@@ -36,7 +36,7 @@ def _invalidate(cache: Cache, changed: Changed) -> Receipt:
     if changed.listing:
         keys.append(f"folder:{album_of(changed.path)}")
     handle = cache.invalidate(keys, consistency="strict", reason="the file changed")
-    return handle.wait(WAIT_S)
+    return handle.wait(WAIT_S, purged=True)
 
 
 def _line(receipt: Receipt, path: str, seen: float) -> str:

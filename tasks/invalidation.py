@@ -8,7 +8,8 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from cachekeeper.core.request import Receipt, Request, make_request
+from cachekeeper.core.receipt import Receipt
+from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import Task as Name
@@ -38,6 +39,15 @@ def flush_background(task: Task) -> dict[str, Any]:
     """Invalidate what waits under the background strategy."""
     batch = services(task).settings.background_batch
     return _flushed(task, services(task).flusher.flush(Strategy.BACKGROUND, batch))
+
+
+@shared_task(bind=True, name=Name.PURGE)
+def purge_dependents(task: Task, *, request: str, keys: list[str]) -> dict[str, int]:
+    """Remove the bytes of all that was derived from ``keys``: hygiene, they are stale already."""
+    try:
+        return {"affected": services(task).invalidator.finish(request, keys)}
+    except CacheUnavailable as error:  # somebody may wait for its end
+        hand_back(error)
 
 
 @shared_task(bind=True, name=Name.SWEEP_LAZY)

@@ -13,6 +13,7 @@ from celery.signals import celeryd_init, setup_logging
 from cachekeeper.client.stores import server_urls
 from cachekeeper.errors import CachekeeperError
 from cachekeeper.settings import load
+from cachekeeper.store.redis.connection import meet
 from workers.checks import assigned_names, check_names, check_queues, check_server
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -34,6 +35,9 @@ def connect(config: ModuleType) -> None:
             cache_url, broker_url = server_urls(load())
             check_server(broker_url, "broker")
             check_server(cache_url, "cache")
+            # Known to this process, an incarnation is known to the children that it forks: they
+            # need not wait for a grace that has passed long ago.
+            meet(cache_url, load().deployment)
         except CachekeeperError as error:
             # Any other exception here is logged by Celery, which then starts all the same.
             print(f"cachekeeper: refused to start: {error}", file=sys.stderr, flush=True)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.core.ports import Tier
+from cachekeeper.core.request import Request
 from cachekeeper.core.retention import Priority
-from cachekeeper.errors import ConfigurationError
+from cachekeeper.errors import BrokerUnavailable, ConfigurationError
+from cachekeeper.names import Task
 from cachekeeper.services.batch import Flusher
+from cachekeeper.services.confirm import Confirmer
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
@@ -21,6 +26,7 @@ from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.services.snapshot import GraphSnapshot
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.garbage import RedisGarbage
+from cachekeeper.store.redis.incarnation import seen_for
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.records import RedisActivity, RedisDeadLetters
 from cachekeeper.store.redis.values import RedisExpiry
@@ -45,14 +51,35 @@ class Wiring:
         stores = self.cache.stores
         return Invalidator(
             marks=stores.marks,
-            nodes=stores.nodes,
+            confirmer=Confirmer(
+                marks=stores.marks,
+                nodes=stores.nodes,
+                known_for=seen_for,
+                ack_timeout_s=self.settings.ack_timeout_s,
+                outwait_s=self._outwait_s,
+            ),
             receipts=stores.receipts,
             garbage=self.garbage,
-            purger=Purger(self.snapshot, [stores.disk, stores.redis], self.settings.depth_limit),
-            outwait_s=self.settings.lease_s + self.settings.lease_drift_s,
+            purger=self.purger,
+            defer=self._purge_later,
             now=time.time,
             worker=os.getpid(),
         )
+
+    @cached_property
+    def purger(self) -> Purger:
+        """Removes what invalidations reach, from the far tier to the near one."""
+        tiers: list[Tier] = [self.cache.stores.disk, self.cache.stores.redis]
+        return Purger(self.snapshot, tiers, self.settings.depth_limit)
+
+    @property
+    def _outwait_s(self) -> float:
+        return self.settings.lease_s + self.settings.lease_drift_s
+
+    def _purge_later(self, request: Request) -> None:
+        wanted = {"request": request.id, "keys": list(request.keys)}
+        with suppress(BrokerUnavailable):  # bytes only: they go when read or expired
+            self.cache.broker.send(Task.PURGE, wanted)
 
     @cached_property
     def flusher(self) -> Flusher:
@@ -133,6 +160,7 @@ class Wiring:
             receipts=stores.receipts,
             marks=RedisMarks(stores.connection, self.settings.record_s),
             lease_s=self.settings.lease_s,
+            outwait_s=self._outwait_s,
             record_s=self.settings.record_s,
             longest_life_s=longest + DAY_S,
             now=time.time,

@@ -10,15 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cachekeeper.client.aio import AsyncCache
     from cachekeeper.client.cache import Cache
     from cachekeeper.client.receipt import ReceiptHandle
     from cachekeeper.errors import CachekeeperError, InvalidInput
 
 __version__ = "0.1.0"
 
-__all__ = ["Cache", "CachekeeperError", "InvalidInput", "ReceiptHandle", "__version__"]
+__all__ = [
+    "AsyncCache",
+    "Cache",
+    "CachekeeperError",
+    "InvalidInput",
+    "ReceiptHandle",
+    "__version__",
+]
 
 _HOMES = {
+    "AsyncCache": "cachekeeper.client.aio",
     "Cache": "cachekeeper.client.cache",
     "ReceiptHandle": "cachekeeper.client.receipt",
     "CachekeeperError": "cachekeeper.errors",

@@ -11,6 +11,7 @@
     │   └── QuotaExceeded         can't fit, whatever is evicted
     └── RetryableError            may succeed later
         ├── CacheUnavailable      the cache server can't be reached
+        ├── CacheFull             the cache server has no room for more
         ├── BrokerUnavailable     the broker can't be reached: nothing was enqueued
         ├── OriginUnavailable     the origin can't be read
         ├── Busy                  somebody else is doing just that
@@ -68,6 +69,10 @@ class QuotaExceeded(PermanentError):
 
 class CacheUnavailable(RetryableError):
     """The cache server can't be reached."""
+
+
+class CacheFull(RetryableError):
+    """The cache server has no room: what was to be stored was not."""
 
 
 class BrokerUnavailable(RetryableError):

@@ -39,6 +39,7 @@ class Task:
     INVALIDATE: Final = "invalidation.request"
     FLUSH_SCHEDULED: Final = "invalidation.flush_scheduled"
     FLUSH_BACKGROUND: Final = "invalidation.flush_background"
+    PURGE: Final = "invalidation.purge_dependents"
     SWEEP_LAZY: Final = "invalidation.sweep_lazy"
     PREFETCH: Final = "prefetch.fetch_neighbours"
     DECAY_MODEL: Final = "prefetch.decay_model"
@@ -56,6 +57,7 @@ ROUTES: Final = {
     Task.INVALIDATE: Queue.IMMEDIATE,  # the client names the strategy's queue for the others
     Task.FLUSH_SCHEDULED: Queue.SCHEDULED,
     Task.FLUSH_BACKGROUND: Queue.BACKGROUND,
+    Task.PURGE: Queue.BACKGROUND,
     Task.SWEEP_LAZY: Queue.LAZY,
     Task.PREFETCH: Queue.PREFETCH,
     Task.DECAY_MODEL: Queue.MAINTENANCE,

@@ -1,7 +1,8 @@
 """Every setting, its default and its bounds, on one page.
 
 A setting ``x`` comes from, first wins: a keyword argument, the environment variable
-``CACHEKEEPER_X``, the TOML file that ``CACHEKEEPER_CONFIG`` names, the default below.
+``CACHEKEEPER_X``, for URLs the file that ``CACHEKEEPER_X_FILE`` names (they may hold passwords),
+the TOML file that ``CACHEKEEPER_CONFIG`` names, the default below.
 Names that no setting has are refused with the nearest that exists: a misspelt limit that
 is silently ignored is a limit that does not hold.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,6 +28,8 @@ from cachekeeper.errors import ConfigurationError
 
 PREFIX = "CACHEKEEPER_"
 CONFIG = f"{PREFIX}CONFIG"
+FILE = "_FILE"
+SECRETS = ("broker_url", "cache_url")  # they may hold passwords
 CACHE_SCHEMES = ("redis://", "rediss://", "unix://")
 DEPLOYMENT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
@@ -66,8 +70,9 @@ class Settings(BaseSettings):
     depth_limit: int = Field(5, ge=1, description="edges that the eager purge follows")
 
     # Nodes.
-    lease_s: float = Field(3, gt=0, description="memory serves this long without the server")
-    lease_drift_s: float = Field(0.2, ge=0, description="clocks may differ by this over a lease")
+    lease_s: float = Field(1, gt=0, description="memory serves this long without the server")
+    ack_timeout_s: float = Field(0.5, gt=0, description="silent nodes are fenced after this")
+    lease_drift_s: float = Field(0.1, ge=0, description="clocks may differ by this over a lease")
 
     # Lifetimes (SPEC 5) and tiers.
     ttl_default_s: int = Field(3600, ge=1)
@@ -125,10 +130,36 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        sources = [init_settings, env_settings]
+        sources = [init_settings, env_settings, _SecretFiles(settings_cls)]
         if path := os.environ.get(CONFIG):
             sources.append(TomlConfigSettingsSource(settings_cls, Path(path)))
         return tuple(sources)
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """``CACHEKEEPER_X_FILE`` names a file that holds the setting X, as secrets are mounted."""
+
+    def get_field_value(
+        self,
+        field: FieldInfo,  # noqa: ARG002  # the base class passes it
+        field_name: str,
+    ) -> tuple[Any, str, bool]:
+        """The value of one setting; None when no file is named for it."""
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}{FILE}")
+        if path is None or field_name not in SECRETS:
+            return None, field_name, False
+        try:
+            return Path(path).read_text().strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            variable = f"{PREFIX}{field_name.upper()}{FILE}"
+            reason = error.strerror if isinstance(error, OSError) else "not a text in UTF-8"
+            raise ConfigurationError(f"{variable}: {path}: {reason}") from None
+
+    def __call__(self) -> dict[str, Any]:
+        """Every setting that a file holds."""
+        fields = self.settings_cls.model_fields.items()
+        found = {name: self.get_field_value(field, name)[0] for name, field in fields}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def load(**given: Any) -> Settings:
@@ -140,6 +171,7 @@ def load(**given: Any) -> Settings:
     if (path := os.environ.get(CONFIG)) and not Path(path).is_file():
         raise ConfigurationError(f"{CONFIG}: {path} is not a file")
     names = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG}
+    names |= {f"{PREFIX}{name.upper()}{FILE}" for name in SECRETS}
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable not in names:
             raise ConfigurationError(f"{variable}: unknown setting{nearest(variable, names)}")
@@ -161,4 +193,6 @@ def _say(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] == "extra_forbidden":
         return f"{name}: unknown setting{nearest(name, set(Settings.model_fields))}"
+    if name in SECRETS:
+        return f"{name}: {error['msg']}"  # what was given may hold a password
     return f"{name}: {error['msg']} (given {error['input']!r})" if error["loc"] else error["msg"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -10,15 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from cachekeeper.client.node import Node, lease_clock
+from cachekeeper.client.node import Node
 from cachekeeper.client.stores import Stores, open_stores
 from cachekeeper.core.ports import Tier
 from cachekeeper.core.request import make_request
-from cachekeeper.core.stamps import Entry, Found, Stamp, own_stamp
+from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, merged, stamp_of_tags
+from cachekeeper.local.server import EmbeddedServer
 from cachekeeper.local.state import State
 from cachekeeper.settings import Settings
 from cachekeeper.store.memory import MemoryTier
-from tests.support import fresh_deployment, wait_until
+from cachekeeper.store.redis.incarnation import lease_clock
+from cachekeeper.store.redis.marks import RedisMarks
+from tests.support import fresh_deployment, unused_port, wait_until
 
 MIB = 1024 * 1024
 LEASE_S = 3.0
@@ -46,7 +50,7 @@ class Site:
         tags: Iterable[str] = (),
         namespaces: Iterable[str] = (),
         cascade: bool = True,
-    ) -> int:
+    ) -> Moment:
         """Invalidate, and return once every tier has been told."""
         request = make_request(
             id=uuid.uuid4().hex,
@@ -56,13 +60,12 @@ class Site:
             namespaces=list(namespaces),
             cascade=cascade,
         )
-        epoch = self.stores.marks.mark(request, time.time())
-        wait_until(lambda: self.memory.applied >= epoch)
-        return epoch
+        moment = self.stores.marks.mark(request, time.time())
+        wait_until(lambda: self.memory.applied >= moment)
+        return moment
 
     def found(
         self,
-        key: str,
         body: bytes = b"value",
         *,
         tags: Iterable[str] = (),
@@ -70,13 +73,10 @@ class Site:
         lifetime_s: float = 60,
     ) -> Found:
         """A value as a loader that began and ended just now would make it."""
-        epoch, now = self.stores.marks.epoch(), time.time()
-        sources = dict.fromkeys(own_stamp(key, key.partition(":")[0], tags, epoch).sources)
-        for name in inputs:
-            above = own_stamp(name, name.partition(":")[0], (), epoch)
-            sources |= dict.fromkeys(above.handed_on(epoch).sources)
-        stamp = Stamp(epoch, tuple(sources))
-        return Found(Entry(body, stamp, now, now + lifetime_s), epoch)
+        moment, now = self.stores.marks.now(), time.time()
+        above = [Stamp(moment).handed_on(name, moment) for name in inputs]
+        stamp = merged([stamp_of_tags(tags, moment), *above])
+        return Found(Entry(body, stamp, now, now + lifetime_s), moment)
 
 
 @dataclass
@@ -104,9 +104,9 @@ def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         settings = Settings(
             state=tmp_path_factory.mktemp("state"), deployment=deployment, redis_value_bytes=4 * MIB
         )
-        stores = open_stores(settings, server_url)
-        memory = MemoryTier(8 * MIB, time.time, lease_clock)
-        node = Node(stores.nodes, memory, stores.marks.epoch(), LEASE_S)
+        stores = open_stores(settings, server_url, lambda *_: True)
+        memory = MemoryTier(8 * MIB, lease_clock)
+        node = Node(stores.nodes, memory, LEASE_S)
         yield Site(stores, memory, State(settings.state).blobs)
         node.close()
         stores.connection.close()
@@ -118,8 +118,87 @@ def shelf(site: Site, request: pytest.FixtureRequest) -> Shelf:
     return Shelf(site, site.tier(request.param))
 
 
+@dataclass
+class OwnServer:
+    """A server of the test's own, which it may stop, start again and set back."""
+
+    folder: Path
+    port: int = field(default_factory=unused_port)
+    running: EmbeddedServer | None = None
+
+    @property
+    def url(self) -> str:
+        """The same at every start."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """On the data that is there."""
+        self.running = EmbeddedServer(self.folder, port=self.port)
+        self.running.start()
+        assert self.running.url == self.url
+
+    def stop(self) -> None:
+        """Every write is on the disk then."""
+        if self.running:
+            self.running.stop()
+            self.running = None
+
+    def restart(self) -> None:
+        """With all that it knew, and another run id."""
+        self.stop()
+        self.start()
+
+    def back_up(self, to: Path) -> None:
+        """Copy its data, as an operator does; it is away for that long."""
+        self.stop()
+        shutil.copytree(self.folder, to, ignore=shutil.ignore_patterns("lock", "*.sock"))
+        self.start()
+
+    def restore(self, from_: Path) -> None:
+        """Run on what was there at the time of the copy."""
+        self.stop()
+        shutil.rmtree(self.folder)
+        shutil.copytree(from_, self.folder)
+        self.start()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[OwnServer]:
+    """See ``OwnServer``."""
+    server = OwnServer(tmp_path / "server")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def given(own_server: OwnServer, tmp_path: Path) -> Settings:
+    """The settings of a client on the test's own server."""
+    return Settings(
+        cache_url=own_server.url,
+        broker_url=own_server.url,
+        deployment=f"test-{uuid.uuid4().hex[:12]}",
+        state=tmp_path / "state",
+        prefetch_neighbours=0,
+        lease_s=0.4,
+        ack_timeout_s=0.3,
+        lease_drift_s=0.1,
+    )
+
+
+def but(settings: Settings, **other: object) -> Settings:
+    """The same settings but for some."""
+    return settings.model_copy(update=other)
+
+
+def marked(marks: RedisMarks, *keys: str, **more: object) -> Moment:
+    """Invalidate keys, without a worker."""
+    fields = {"id": uuid.uuid4().hex, "at": time.time(), "keys": keys, **more}
+    return marks.mark(make_request(**fields), time.time())
+
+
 def aged(found: Found, epoch: int) -> Found:
     """The same value, made at an earlier epoch."""
-    entry = found.entry
-    stamp = Stamp(epoch, entry.stamp.sources)
-    return Found(Entry(entry.body, stamp, entry.filled, entry.expires), epoch)
+    moment = found.moment._replace(epoch=epoch)
+    stamp = Stamp(moment, found.entry.stamp.sources)
+    return Found(found.entry._replace(stamp=stamp), moment)

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from cachekeeper import Cache, CachekeeperError
-from cachekeeper.client.node import Node, lease_clock
-from cachekeeper.client.stores import open_stores
+from cachekeeper.client.node import Node
+from cachekeeper.client.stores import Stores, open_stores
 from cachekeeper.core.request import make_request
-from cachekeeper.core.stamps import Entry, Found, own_stamp
+from cachekeeper.core.stamps import Entry, Found, Stamp
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.errors import BrokerUnavailable, CacheUnavailable, InvalidInput
 from cachekeeper.local.server import EmbeddedServer
 from cachekeeper.settings import Settings
 from cachekeeper.store.memory import MemoryTier
+from cachekeeper.store.redis.incarnation import lease_clock
 from tests.support import unused_port, wait_until
 from workers.wiring import Wiring
 
@@ -53,10 +54,14 @@ def but(settings: Settings, **other: object) -> Settings:
     return settings.model_copy(update=other)
 
 
+def opened(settings: Settings) -> Stores:
+    return open_stores(settings, str(settings.cache_url), lambda *_: True)
+
+
 def nodes(settings: Settings) -> dict[str, int]:
-    stores = open_stores(settings, str(settings.cache_url))
+    stores = opened(settings)
     try:
-        return stores.nodes.acknowledged()
+        return stores.nodes.acknowledged()[1]
     finally:
         stores.connection.close()
 
@@ -89,7 +94,7 @@ def test_without_a_broker_an_invalidation_that_needs_it_fails_and_its_receipt_sa
             cache.invalidate("file:a", strategy=strategy)
         (receipt,) = cache.stores.receipts.recent(5)
         assert (receipt.status, receipt.ended) == ("failed", True)
-        assert cache.stores.marks.epoch() == 0
+        assert cache.stores.marks.now().epoch == 0
 
 
 def test_without_a_broker_a_request_that_waits_for_beat_is_accepted_full_batch_or_not(
@@ -233,9 +238,9 @@ def test_what_was_read_while_the_server_was_away_is_stored_nowhere(
 
 def test_a_node_with_a_long_lease_keeps_it(given: Settings) -> None:
     """It asks for the log and waits for an answer: not longer than a socket does."""
-    stores = open_stores(given, str(given.cache_url))
-    memory = MemoryTier(1000, time.time, lease_clock)
-    node = Node(stores.nodes, memory, 0, lease_s=20)
+    stores = opened(given)
+    memory = MemoryTier(1000, lease_clock)
+    node = Node(stores.nodes, memory, lease_s=20)
     first = memory.lease_until
     try:
         wait_until(lambda: memory.lease_until > first, seconds=6)
@@ -244,58 +249,66 @@ def test_a_node_with_a_long_lease_keeps_it(given: Settings) -> None:
         stores.connection.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a node that did not acknowledge is forgotten, not fenced: it may still hold a lease",
-)
-def test_strict_waits_for_a_node_that_another_invalidation_gave_up_on(given: Settings) -> None:
-    """A node asks for the log, extends its lease, and is stopped before it can report.
+def test_strict_outwaits_a_node_that_another_invalidation_gave_up_on(given: Settings) -> None:
+    """A node asks for the log, extends its lease, and is stopped before it can acknowledge.
 
-    The invalidation that waits for its report gives it up after a lease, and forgets it; the
-    next one must not take "forgotten" for "has left", while the node's lease still runs.
+    The invalidation that waits for it fences it after a while; the next one must not take
+    "fenced" for "has left", while the lease that the node was granted before still runs.
     """
-    given = but(given, lease_s=1.0)  # long enough for a busy machine
+    given = but(given, lease_s=1.0, ack_timeout_s=0.2)  # long enough for a busy machine
     wiring = Wiring(given)
     stores = wiring.cache.stores
-    memory = MemoryTier(1000, time.time, lease_clock)
+    memory = MemoryTier(1000, lease_clock)
     try:
-        memory.open(0)
-        stores.nodes.report("slow-node", 0, time.time())
+        joined = stores.nodes.join("slow-node")
+        memory.open(joined)
         for name in ("x:old", "x:other"):
             now = time.time()
-            found = Found(Entry(b"old", own_stamp(name, "x", (), 0), now, now + 60), 0)
-            assert memory.fill(name, found) == 0
+            found = Found(Entry(b"old", Stamp(joined), now, now + 60), joined)
+            assert memory.fill(name, found) == found
 
-        def follow_late() -> None:
-            """Asks when most of the wait of the first invalidation is over."""
-            threading.Event().wait(0.8 * given.lease_s)
-            asked = lease_clock()
-            _, lines = stores.nodes.follow(0, 1)
-            for line in lines:
-                memory.apply(line.epoch, line.sources)
-            memory.lease_until = asked + given.lease_s  # and here it is stopped
+        fenced: list[list[str]] = []
 
-        node = threading.Thread(target=follow_late)
-        node.start()
-        for i, name in enumerate(("x:other", "x:old")):
-            asked = make_request(id=f"r{i}", at=time.time(), keys=[name], consistency="strict")
+        def strict(name: str) -> None:
+            asked = make_request(id=name, at=time.time(), keys=[name], consistency="strict")
             (receipt,) = wiring.invalidator.run([asked])
             assert receipt.status == "done"
-        node.join()
-        assert memory.read("x:old") is None
+            fenced.append(receipt.nodes_fenced)
+
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(strict, "x:other")
+            # Renews when most of the first one's wait for it is over, and is stopped there.
+            threading.Event().wait(0.8 * given.ack_timeout_s)
+            asked = lease_clock()
+            assert stores.nodes.renew("slow-node", joined)
+            memory.lease_until = asked + given.lease_s
+            # By now it is fenced, and its lease runs on.
+            wait_until(lambda: stores.nodes.renew("slow-node", joined) is False)
+            assert memory.read("x:old") is not None
+            second = threads.submit(strict, "x:old")
+            second.result()
+            assert memory.read("x:old") is None
+            first.result()
+        assert fenced == [["slow-node"], ["slow-node"]]
+        assert nodes(given) == {}
     finally:
         wiring.cache.close()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a node's own time of day decides whether it counts as silent"
-)
-def test_a_node_whose_clock_is_wrong_is_a_node_all_the_same(given: Settings) -> None:
+def test_a_node_whose_clock_is_wrong_is_a_node_all_the_same(
+    given: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Strict rests on leases counted by each on its own clock, never on the time of day."""
     wiring = Wiring(given)
     try:
-        wiring.cache.stores.nodes.report("an-hour-behind", 0, time.time() - 3600)
-        wiring.recovery.clean()
-        assert "an-hour-behind" in wiring.cache.stores.nodes.acknowledged()
+        with monkeypatch.context() as an_hour_behind:
+            real = time.time
+            an_hour_behind.setattr(time, "time", lambda: real() - 3600)
+            nodes_known = wiring.cache.stores.nodes
+            joined = nodes_known.join("an-hour-behind")
+            assert nodes_known.renew("an-hour-behind", joined)
+        assert wiring.recovery.clean()["nodes_forgotten"] == 0
+        assert nodes(given) == {"an-hour-behind": joined.epoch}
+        assert nodes_known.renew("an-hour-behind", joined)
     finally:
         wiring.cache.close()

@@ -18,7 +18,7 @@ from cachekeeper.client.stores import Stores, open_stores
 from cachekeeper.core.device import DEMAND, PREFETCH
 from cachekeeper.core.request import make_request
 from cachekeeper.core.retention import DAY_S, Priority
-from cachekeeper.core.stamps import Entry, Stamp, own_stamp
+from cachekeeper.core.stamps import Entry, Moment, Stamp
 from cachekeeper.errors import Busy, OriginMissing, QuotaExceeded
 from cachekeeper.services.device import RESERVATION_S, DeviceCaches
 from cachekeeper.services.evict import EvictionSweep
@@ -69,16 +69,15 @@ class Host:
 
     def load(self, path: str) -> Entry:
         """What the tiers would give: a value as of now."""
-        as_of = self.stores.marks.epoch()
+        as_of = self.stores.marks.now()
         try:
-            return self.made(path, self.origin[path], as_of)
+            return self.made(self.origin[path], as_of)
         except KeyError:
             raise OriginMissing(path) from None
 
-    def made(self, path: str, body: bytes, as_of: int) -> Entry:
-        """A value as of an epoch."""
-        stamp: Stamp = own_stamp(f"file:{path}", "file", (), as_of)
-        return Entry(body, stamp, self.now(), self.now() + 60)
+    def made(self, body: bytes, as_of: Moment) -> Entry:
+        """A value as of a moment."""
+        return Entry(body, Stamp(as_of), self.now(), self.now() + 60)
 
     def edit(self, path: str, body: bytes) -> None:
         """Change a file and invalidate it."""
@@ -103,8 +102,8 @@ class Host:
 
 @pytest.fixture
 def host(server_url: str, deployment: str, tmp_path: Path) -> Host:
-    stores = open_stores(Settings(state=tmp_path / "state", deployment=deployment), server_url)
-    return Host(stores)
+    settings = Settings(state=tmp_path / "state", deployment=deployment)
+    return Host(open_stores(settings, server_url, lambda *_: True))
 
 
 @pytest.fixture(autouse=True)
@@ -324,11 +323,11 @@ def test_a_link_that_a_killed_process_left_is_no_obstacle(host: Host) -> None:
     host.edit("a", b"old")
     host.caches.get(DEVICE, "a")
     (target,) = host.stores.files.folder_of(DEVICE).iterdir()
-    aside(target).hardlink_to(target)
+    target.with_name(aside(target.name)).hardlink_to(target)
     host.edit("a", b"new")
     assert host.caches.get(DEVICE, "a").kept
     host.check()
-    aside(target).hardlink_to(target)
+    target.with_name(aside(target.name)).hardlink_to(target)
     host.caches.evict(DEVICE, 1)
     host.check()
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cachekeeper.core.request import Request, Status, make_request
+from cachekeeper.core.receipt import Status
+from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.connection import Connection

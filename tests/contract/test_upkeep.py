@@ -10,7 +10,7 @@ import pytest
 
 from cachekeeper.client.stores import Stores
 from cachekeeper.core.request import make_request
-from cachekeeper.core.stamps import Entry, Found, own_stamp, source_of_key
+from cachekeeper.core.stamps import Entry, Found, Stamp, source_of_key
 from cachekeeper.services.expire import CHUNK
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.marks import RedisMarks
@@ -32,6 +32,8 @@ def wiring(server_url: str, deployment: str, tmp_path: Path) -> Iterator[Wiring]
             lease_drift_s=0,
         )
     )
+    for name in ("thumb", "a", "b"):
+        wiring.cache.namespace(name, on_disk=True)  # as `file` is
     yield wiring
     wiring.cache.close()
 
@@ -42,9 +44,8 @@ def stores(wiring: Wiring) -> Stores:
 
 
 def fill(stores: Stores, key: str, body: bytes = b"v", lifetime_s: float = 60) -> None:
-    epoch, now = stores.marks.epoch(), time.time()
-    stamp = own_stamp(key, key.partition(":")[0], (), epoch)
-    found = Found(Entry(body, stamp, now, now + lifetime_s), epoch)
+    moment, now = stores.marks.now(), time.time()
+    found = Found(Entry(body, Stamp(moment), now, now + lifetime_s), moment)
     assert stores.disk.fill(key, found) is not None
     assert stores.redis.fill(key, found) is not None
 
@@ -117,7 +118,7 @@ def test_a_request_that_is_delivered_twice_has_its_effect_once(
     (first,) = wiring.invalidator.run([asked])
     fill(stores, "file:a", b"new")
     (second,) = wiring.invalidator.run([asked])
-    assert second.epoch == first.epoch == stores.marks.epoch()
+    assert second.epoch == first.epoch == stores.marks.now().epoch
 
 
 def test_marks_last_as_long_as_a_value_made_before_them_may(wiring: Wiring, stores: Stores) -> None:
@@ -126,7 +127,7 @@ def test_marks_last_as_long_as_a_value_made_before_them_may(wiring: Wiring, stor
     assert stores.marks.last([source_of_key("file:a")]) is not None
     assert stores.marks.trim(time.time() + 1) == 1
     assert stores.marks.last([source_of_key("file:a")]) is None
-    assert stores.marks.epoch() == 1  # which never falls
+    assert stores.marks.now().epoch == 1  # which never falls
 
 
 @pytest.mark.parametrize("seconds", [0.2, 1, 1.9])
@@ -136,7 +137,7 @@ def test_records_may_be_kept_for_as_short_as_one_likes(
     """The bound of ``record_s`` is 0: a fraction of a second must not stop invalidation."""
     marks = RedisMarks(stores.connection, seconds)
     request = make_request(**fields(f"{deployment} {seconds}", "file:a"))
-    assert marks.mark(request, time.time()) == 1
+    assert marks.mark(request, time.time()).epoch == 1
 
 
 def test_a_chain_that_nobody_needs_goes_in_one_refresh(wiring: Wiring, stores: Stores) -> None:

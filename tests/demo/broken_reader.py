@@ -6,35 +6,33 @@ The product has no switch for this: the tier is replaced from outside.
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from unittest.mock import patch
 
-from cachekeeper.core.stamps import Entry, Found, Stamp
+from cachekeeper.core.stamps import Found
 from cachekeeper.store.disk import DiskTier
 from cachekeeper.store.memory import MemoryTier
-from cachekeeper.store.redis.values import Records, RedisTier
+from cachekeeper.store.redis.values import Records, RedisTier, _unpacked
 from demo.reader import main
 
 
 def applied_only(memory: MemoryTier, epoch: int, sources: Iterable[str]) -> int:
     """Instead of ``MemoryTier.apply``: drops nothing, and says that it did what it was told."""
     del sources
-    memory.applied = max(memory.applied, epoch)
+    memory.applied = memory.applied._replace(epoch=max(memory.applied.epoch, epoch))
     return 0
 
 
 def unchecked(records: Records, key: str) -> Found | None:
     """Instead of ``Records.read``: the record as it is, whatever was invalidated since."""
-    layout, server = records._c.layout, records._c.redis
-    names = ["body", "as_of", "sources", "filled", "expires"]
-    body, as_of, sources, filled, expires = server.hmget(records._name(key), names)
-    if body is None:
+    connection = records._c
+    record = connection.redis.get(records._name(key))
+    if record is None:
         return None
-    stamp = Stamp(int(as_of), tuple(sources.decode().split("\n")))
-    epoch = int(server.get(layout.epoch) or 0)
-    return Found(Entry(body, stamp, float(filled), float(expires)), epoch)
+    epoch = int(connection.redis.hget(connection.layout.clock, "epoch"))
+    return _unpacked(struct.pack(">d", epoch) + record)
 
 
 def unchecked_blob(disk: DiskTier, key: str) -> Found | None:
@@ -42,8 +40,8 @@ def unchecked_blob(disk: DiskTier, key: str) -> Found | None:
     bound = unchecked(disk._bindings, key)
     if bound is None:
         return None
-    body = disk._blobs.get(bound.entry.body.decode())
-    return None if body is None else replace(bound, entry=replace(bound.entry, body=body))
+    body = disk._blobs.get(bound.entry.body.hex())
+    return None if body is None else bound._replace(entry=bound.entry._replace(body=body))
 
 
 BROKEN: dict[str, tuple[type, str, Callable[..., object]]] = {

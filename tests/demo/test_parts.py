@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from cachekeeper.core.keys import check_key, check_path
-from cachekeeper.core.request import Receipt, Status
+from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.store.blobs import Blobs
 from cachekeeper.store.device_files import DeviceFiles

@@ -89,7 +89,7 @@ def test_invalidate_in_a_second_terminal(run: Run) -> None:
     assert (done.status, done.errors) == (0, "")
     assert done.output.startswith("done   immediate, strict, epoch ")
     assert "file:note 4.txt -> thumb:note 4.txt" in done.output
-    assert "  not verified  " in done.output
+    assert "  verified      disk, redis, memory\n" in done.output
     assert not cached(run, "file:note 4.txt")
 
 

@@ -52,7 +52,7 @@ def test_a_value_comes_from_the_nearest_tier_that_has_it(service: Open) -> None:
 
 
 def test_what_is_large_goes_to_the_disk(service: Open) -> None:
-    """Redis is for many small values; the disk takes what is too large for it, and all else."""
+    """Redis is for many small values; the disk takes what is too large for it."""
     cache = service(redis_value_bytes=1000, memory_bytes=0)  # and a service may keep no memory
     films = cache.namespace("film")
     films.loader(lambda _: b"." * 100_000)
@@ -60,6 +60,18 @@ def test_what_is_large_goes_to_the_disk(service: Open) -> None:
     films.get("holidays")
     assert cache.stats()["disk"] == 1
     assert cache.stats()["redis"] == 0
+    assert [held.tier for held in cache.why("film:holidays").held] == ["disk"]
+
+
+def test_what_is_small_goes_to_the_disk_too_if_its_namespace_says_so(service: Open) -> None:
+    """For what is dear to make, and is to outlive a loss of Redis's values."""
+    cache = service(memory_bytes=0)
+    cheap, dear = cache.namespace("cheap"), cache.namespace("dear", on_disk=True)
+    for namespace in (cheap, dear):
+        namespace.loader(lambda name: name.encode())
+        namespace.get("a")
+    assert [held.tier for held in cache.why("cheap:a").held] == ["redis"]
+    assert [held.tier for held in cache.why("dear:a").held] == ["redis", "disk"]
 
 
 def test_values_are_bytes_or_json(cache: Cache) -> None:

@@ -1,8 +1,8 @@
 """3. Invalidation, and its receipt.
 
 ``invalidate`` asks for something that a worker does, in another process: it marks what is
-named, waits, if asked to, until every memory of the site has followed, and removes the bytes.
-What became of it stands in the receipt.
+named, waits, if asked to, until every memory of the site has followed, and then removes the
+bytes. What became of it stands in the receipt.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import pytest
 
 from cachekeeper import Cache, InvalidInput
-from cachekeeper.core.request import Receipt
+from cachekeeper.core.receipt import Receipt
 from cachekeeper.errors import ReceiptTimeout
 from tests.fundamentals.conftest import Open
 
@@ -20,19 +20,24 @@ WAIT_S = 10.0
 
 
 def test_a_receipt_tells_what_was_done(cache: Cache) -> None:
-    """The handle is there at once; ``wait`` gives the receipt when the request has ended."""
-    photos, pages = cache.namespace("photo"), cache.namespace("page")
+    """The handle is there at once; ``wait`` gives the receipt when the request has ended.
+
+    From then on nothing older is read. ``purged=True`` waits until the bytes are gone too, and
+    the receipt tells what was affected.
+    """
+    photos, pages = cache.namespace("photo", on_disk=True), cache.namespace("page")
     photos.loader(lambda name: name.encode())
     pages.loader(lambda name: b"page of " + photos.get(name))
     pages.get("receipt")
 
     handle = cache.invalidate("photo:receipt", consistency="strict", reason="cropped")
-    receipt = handle.wait(WAIT_S)
+    receipt = handle.wait(WAIT_S, purged=True)
 
     assert receipt.status == "done"
+    assert receipt.purged
     assert receipt.reason == "cropped"
     assert receipt.affected == ["photo:receipt", "page:receipt"]  # sources first
-    assert receipt.removed == {"disk": 2, "redis": 2}
+    assert receipt.removed == {"disk": 1, "redis": 2}  # of the photo there were two copies
     assert set(receipt.verified) == {"memory", "redis", "disk"}
     assert receipt.worker_pid != os.getpid()  # somebody else did it
     assert receipt.epoch > 0
@@ -67,11 +72,11 @@ def test_most_invalidations_start_at_once(cache: Cache, strategy: str) -> None:
 
     Either way the value is stale from the mark on.
     """
-    numbers = cache.namespace("number")
+    numbers = cache.namespace("number", on_disk=True)
     numbers.loader(lambda _: b"1")
     numbers.get("one")
     asked = cache.invalidate("number:one", strategy=strategy, consistency="strict")
-    receipt = asked.wait(WAIT_S)
+    receipt = asked.wait(WAIT_S, purged=True)
     assert receipt.status == "done"
     assert receipt.removed == ({} if strategy == "lazy" else {"disk": 1, "redis": 1})
     assert [tier.read("number:one") for tier in cache.tiers.values()] == [None, None, None]
@@ -96,18 +101,18 @@ def test_some_wait_for_their_batch(service: Open, strategy: str) -> None:
 
 def test_a_key_that_nobody_ever_read_can_be_invalidated(cache: Cache) -> None:
     """It may be in a place that the graph does not know."""
-    receipt = cache.invalidate(["never:read", "never:seen"]).wait(WAIT_S)
+    receipt = cache.invalidate(["never:read", "never:seen"]).wait(WAIT_S, purged=True)
     assert receipt.affected == ["never:read", "never:seen"]
     assert receipt.removed == {"disk": 0, "redis": 0}
 
 
 def test_a_malformed_request_changes_nothing(cache: Cache) -> None:
     """It does not get as far as a worker."""
-    before = cache.stores.marks.epoch()
+    before = cache.stores.marks.now().epoch
     with pytest.raises(InvalidInput, match=r"keys\[1\]: 'bad' is not allowed"):
         cache.invalidate(["good:key", "bad"])
     with pytest.raises(InvalidInput, match=r"strategy: 'imediate' .*immediate, scheduled"):
         cache.invalidate("good:key", strategy="imediate")
     with pytest.raises(InvalidInput, match="id: 'unheard-of' is not allowed"):
         cache.receipt("unheard-of").read()
-    assert cache.stores.marks.epoch() == before
+    assert cache.stores.marks.now().epoch == before

@@ -72,7 +72,7 @@ def test_a_namespace_goes_as_a_whole_with_all_that_was_made_from_it(cache: Cache
 def test_keys_a_tag_and_a_namespace_may_go_together(cache: Cache) -> None:
     """One request, one epoch: nobody sees the one without the other."""
     asked = cache.invalidate(["one:1", "one:2"], tag="two", namespace="three")
-    receipt = asked.wait(WAIT_S)
+    receipt = asked.wait(WAIT_S, purged=True)
     assert receipt.names == ["one:1", "one:2", "two", "three"]
     assert receipt.affected == ["one:1", "one:2"]
     assert any("tags and namespaces" in limit for limit in receipt.limits)

@@ -18,7 +18,7 @@ WAIT_S = 10.0
 def test_why_tells_where_a_key_is_and_what_it_was_made_from(service: Open) -> None:
     """One entry for each tier that would serve it."""
     cache = service(lease_s=3.0)
-    cards, decks = cache.namespace("card"), cache.namespace("deck", ttl_s=600)
+    cards, decks = cache.namespace("card"), cache.namespace("deck", ttl_s=600, on_disk=True)
     cards.loader(lambda name: name.encode())
     decks.loader(lambda _: cards.get("ace") + cards.get("king"))
     decks.get("bridge")

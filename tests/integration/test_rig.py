@@ -11,7 +11,7 @@ from pytest_celery import CeleryTestSetup, CeleryTestWorker
 
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.receipt import ReceiptHandle
-from cachekeeper.core.request import Receipt, Status
+from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.strategy import Consistency
 from cachekeeper.names import Task
 from tests.integration.processes import left
@@ -41,7 +41,8 @@ def answered(worker: CeleryTestWorker) -> bool:
 
 def derived_values(cache: Cache) -> list[str]:
     """Fill every tier with a photo, what was made from it and what was made from that."""
-    photos, thumbs, pages = map(cache.namespace, ("photo", "thumb", "page"))
+    names = ("photo", "thumb", "page")
+    photos, thumbs, pages = (cache.namespace(name, on_disk=True) for name in names)
     photos.loader(lambda name: b"photo " + name.encode())
     thumbs.loader(lambda name: b"small " + photos.get(name))
     pages.loader(lambda name: b"page of " + thumbs.get(name))
@@ -57,14 +58,14 @@ def held(cache: Cache, keys: list[str]) -> set[tuple[str, str]]:
 @pytest.fixture
 def worker_settings() -> Given:
     """Waits for a node that does not answer for as long as a test needs."""
-    return {"lease_s": 60}
+    return {"ack_timeout_s": 60}
 
 
 def held_up(cache: Cache) -> ReceiptHandle:
     """A request that a worker has marked, and on which it works until ``let_go``."""
-    cache.stores.nodes.report(ABSENT, 0, 0)
+    cache.stores.nodes.join(ABSENT)
     handle = cache.invalidate("photo:a", consistency=Consistency.STRICT)
-    wait_until(lambda: cache.stores.marks.epoch() == 1)
+    wait_until(lambda: cache.stores.marks.now().epoch == 1)
     assert handle.read().status is Status.PENDING
     return handle
 
@@ -81,7 +82,8 @@ def test_a_request_is_done_in_a_worker_process(celery_setup: CeleryTestSetup, ca
     keys = derived_values(cache)
     assert held(cache, keys) == {(tier, key) for tier in cache.tiers for key in keys}
 
-    receipt = cache.invalidate("photo:a", consistency=Consistency.STRICT).wait(DONE_S)
+    handle = cache.invalidate("photo:a", consistency=Consistency.STRICT)
+    receipt = handle.wait(DONE_S, purged=True)
 
     assert receipt.status is Status.DONE
     assert receipt.affected == keys, "sources first"
@@ -128,7 +130,7 @@ class TestAKilledWorker:
 
         assert (receipt.status, receipt.epoch) == (Status.DONE, 1)
         assert receipt.worker_pid in processes(worker)
-        assert cache.stores.marks.epoch() == 1, "a second delivery has no second effect"
+        assert cache.stores.marks.now().epoch == 1, "a second delivery has no second effect"
         assert worker.logs().count(f"{Task.INVALIDATE}[") >= 2
 
 
@@ -148,5 +150,6 @@ def test_what_is_queued_survives_a_restart_of_the_server(
         return queued.read().ended and later.read().ended
 
     wait_until(both_done, DONE_S)
-    assert [handle.read().epoch for handle in (queued, later)] == [1, 2]
+    # The server that came back began an incarnation, with an epoch of its own: the first.
+    assert [handle.read().epoch for handle in (queued, later)] == [2, 3]
     assert cache.why("photo:a").last_invalidation is not None

@@ -17,7 +17,8 @@ import redis
 from cachekeeper.errors import ConfigurationError
 from cachekeeper.local.engine import Engine
 from cachekeeper.local.server import EmbeddedServer
-from tests.integration.processes import eventually, family, left, unused_port
+from tests.integration.processes import eventually, family, left
+from tests.support import unused_port
 
 OWNER = """
 import signal, sys

@@ -28,7 +28,8 @@ from cachekeeper.names import Queue
 from cachekeeper.queues import declared_queues
 from tests.integration import slow_task
 from tests.integration.deployment import ROOT
-from tests.integration.processes import eventually, family, left, unused_port
+from tests.integration.processes import eventually, family, left
+from tests.support import unused_port
 
 
 class Up:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from unittest.mock import patch
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cachekeeper.core.stamps import Entry, Found, Stamp
+from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, own_sources
 from cachekeeper.store.memory import MemoryTier
 
 CAPACITY = 100
@@ -38,7 +39,10 @@ class Memory(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now, self.clock = 1000.0, 50.0
-        self.tier = MemoryTier(CAPACITY, lambda: self.now, lambda: self.clock)
+        self.tier = MemoryTier(CAPACITY, lambda: self.clock)
+        self.time = patch("cachekeeper.store.memory.time.time", lambda: self.now)
+        self.time.start()
+        self.incarnation = 1
         self.marks: dict[str, int] = {}  # all there ever were, by the epoch of the last
         self.model: dict[str, Known] = {}
         self.server = 0  # the epoch of the server
@@ -57,8 +61,19 @@ class Memory(RuleBasedStateMachine):
         """The log was too short: start empty at the server's epoch."""
         self._rejoin()
 
+    @rule(ahead=st.integers(0, 3))
+    def server_came_back(self, ahead: int) -> None:
+        """A new incarnation: what was, and all that is on its way, belongs to another history."""
+        self.incarnation += 1
+        self.server += ahead
+        self.marks.clear()
+        self._rejoin()
+
+    def moment(self, epoch: int) -> Moment:
+        return Moment(self.incarnation, epoch)
+
     def _rejoin(self) -> None:
-        self.tier.open(self.server)
+        self.tier.open(self.moment(self.server))
         self.floor, self.open = self.server, True
         self.log.clear()
         self.model.clear()
@@ -82,23 +97,40 @@ class Memory(RuleBasedStateMachine):
             if known.sources & marked and known.epoch < epoch:
                 del self.model[key]
 
-    @rule(key=keys, made_from=several, size=sizes, ago=st.integers(0, 4), life=st.integers(-1, 30))
-    def fill(self, key: str, made_from: set[str], size: int, ago: int, life: int) -> None:
+    @rule(
+        key=keys,
+        made_from=several,
+        size=sizes,
+        ago=st.integers(0, 4),
+        life=st.integers(-1, 30),
+        histories_ago=st.sampled_from([0, 0, 0, 1]),
+    )
+    def fill(
+        self,
+        key: str,
+        made_from: set[str],
+        size: int,
+        ago: int,
+        life: int,
+        histories_ago: int,
+    ) -> None:
         """A value that was found valid some epochs ago arrives, in time or too late."""
         self.filled += 1
         epoch = max(0, self.server - ago)
         body = (b"%d " % self.filled).ljust(size, b".")[:size]
-        stamp = Stamp(epoch, tuple(sorted(made_from)))
-        found = Found(Entry(body, stamp, self.now, self.now + life), epoch)
-        at = self.tier.fill(key, found)
+        moment = Moment(self.incarnation - histories_ago, epoch)
+        stamp = Stamp(moment, tuple(sorted(made_from)))
+        found = Found(Entry(body, stamp, self.now, self.now + life), moment)
+        stored = self.tier.fill(key, found)
+        made_from = {*made_from, *own_sources(key)}
         known_here = self.server if not self.log else self.log[0][0] - 1
         late = epoch < self.floor or any(
             epoch < self.marks.get(s, 0) <= known_here for s in made_from
         )
-        if late or not self.open or size > CAPACITY:
-            assert at is None
+        if late or histories_ago or not self.open or size > CAPACITY:
+            assert stored is None
         else:
-            assert at == epoch
+            assert stored == found
             self.model[key] = Known(body, made_from, epoch, self.now + life)
             return
         self.model.pop(key, None)
@@ -109,11 +141,13 @@ class Memory(RuleBasedStateMachine):
         """A value arrives just before or just after a mark of its sources is applied."""
         while self.log:
             self.follow()
-        stamp = Stamp(self.server, tuple(sorted(made_from)))
-        found = Found(Entry(b"x", stamp, self.now, self.now + 30), self.server)
+        moment = self.moment(self.server)
+        stamp = Stamp(moment, tuple(sorted(made_from)))
+        found = Found(Entry(b"x", stamp, self.now, self.now + 30), moment)
+        made_from = {*made_from, *own_sources(key)}
         if before:
-            assert self.tier.fill(key, found) == found.epoch
-            self.model[key] = Known(b"x", made_from, found.epoch, self.now + 30)
+            assert self.tier.fill(key, found) == found
+            self.model[key] = Known(b"x", made_from, moment.epoch, self.now + 30)
         self.mark({min(made_from)})
         self.follow()
         if not before:
@@ -131,15 +165,16 @@ class Memory(RuleBasedStateMachine):
         assert known is not None
         assert found.entry.body == known.body
         assert self.now < known.expires
-        assert found.epoch <= self.server
+        assert found.moment == self.tier.applied <= self.moment(self.server)
 
     @rule(key=keys, size=st.integers(0, CAPACITY))
     def holds(self, key: str, size: int) -> None:
         """What was taken in last is there, if the process may serve at all."""
-        stamp = Stamp(self.server, ("k:b:9",))
-        entry = Entry(b"y" * size, stamp, self.now, self.now + 5)
-        if self.tier.fill(key, Found(entry, self.server)) is not None:
-            self.model[key] = Known(entry.body, {"k:b:9"}, self.server, self.now + 5)
+        moment = self.moment(self.server)
+        entry = Entry(b"y" * size, Stamp(moment, ("k:b:9",)), self.now, self.now + 5)
+        if self.tier.fill(key, Found(entry, moment)) is not None:
+            made_from = {"k:b:9", *own_sources(key)}
+            self.model[key] = Known(entry.body, made_from, self.server, self.now + 5)
             may_serve = self.clock < self.tier.lease_until
             found = self.tier.read(key)
             assert (found is not None) == may_serve
@@ -189,6 +224,7 @@ class Memory(RuleBasedStateMachine):
             self.read(key)
 
     def teardown(self) -> None:
+        self.time.stop()
         self.tier.remove(KEYS)
         assert (len(self.tier), self.tier.bytes) == (0, 0)
 

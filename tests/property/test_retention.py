@@ -14,6 +14,7 @@ from cachekeeper.core.device import DEMAND, PREFETCH, Held
 from cachekeeper.core.retention import Priority, rank, score
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.devices import RedisDevices
+from cachekeeper.store.redis.marks import RedisMarks
 from tests.support import fresh_deployment
 
 DAY = 24 * 3600
@@ -122,8 +123,9 @@ def test_the_server_evicts_the_very_files_that_sorting_by_the_score_would(
     connection: Connection, held: list[Kept], wanted: int
 ) -> None:
     devices, device = RedisDevices(connection), f"d{uuid.uuid4().hex[:12]}"
+    incarnation = RedisMarks(connection, 60).now().incarnation
     for i, file in enumerate(held):
-        take_in(devices, device, f"f{i}", file)
+        take_in(devices, device, f"f{i}", file, incarnation)
     for at, path in sorted((at, f"f{i}") for i, file in enumerate(held) for at in file.reads):
         assert devices.access(device, path, START + at).held is not None
 
@@ -149,11 +151,21 @@ def test_the_server_evicts_the_very_files_that_sorting_by_the_score_would(
     assert set(devices.manifest(device)) == set(scores) - set(victims)
 
 
-def take_in(devices: RedisDevices, device: str, path: str, file: Kept) -> None:
+def take_in(devices: RedisDevices, device: str, path: str, file: Kept, incarnation: int) -> None:
     """Reserve and commit, as a fetch does."""
     filled = START + float(file.filled)
     lifetime = filled + 30 * DAY
-    entry = Held("0" * 64, file.size, 0, ("k:file:x",), file.priority, filled, lifetime, file.by)
+    entry = Held(
+        "0" * 64,
+        file.size,
+        incarnation,
+        0,
+        ("k:file:x",),
+        file.priority,
+        filled,
+        lifetime,
+        file.by,
+    )
     assert devices.reserve(device, path, file.size, 10**6, "token", filled + 60) == 0
     assert devices.commit(device, path, "token", entry)
 

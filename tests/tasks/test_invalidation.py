@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from cachekeeper.client.cache import FLUSH, Cache
-from cachekeeper.core.request import Receipt, Status
+from cachekeeper.core.receipt import Receipt, Status
+from cachekeeper.core.request import Request
 from cachekeeper.core.strategy import STRATEGIES, Consistency, Strategy
+from cachekeeper.errors import InvalidInput, ReceiptTimeout
 from cachekeeper.names import Task
+from cachekeeper.services.invalidate import AT_ONCE
 from tests.support import wait_until
 from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
@@ -17,7 +20,7 @@ DONE_S = 10
 
 def derived_values(cache: Cache) -> list[str]:
     """Fill every tier with a photo and a thumbnail made from it; their keys, sources first."""
-    photos, thumbs = cache.namespace("photo"), cache.namespace("thumb")
+    photos, thumbs = (cache.namespace(name, on_disk=True) for name in ("photo", "thumb"))
     photos.loader(lambda name: b"photo " + name.encode())
     thumbs.loader(lambda name: b"small " + photos.get(name))
     thumbs.get("a")
@@ -46,12 +49,13 @@ def test_every_strategy_at_every_consistency_leaves_every_tier_clean(
     receipt = handle.wait(DONE_S)
 
     assert (receipt.status, receipt.error) == (Status.DONE, "")
-    assert (receipt.strategy, receipt.consistency) == (strategy, consistency)
-    assert receipt.affected == keys, "sources first"
-    assert receipt.submitted <= receipt.started <= receipt.marked <= receipt.finished
     if consistency is Consistency.STRICT:
         assert receipt.verified == ["disk", "redis", "memory"]
         assert held(cache, keys) == set(), "a strict promise holds at once"
+    receipt = handle.wait(DONE_S, purged=True)
+    assert (receipt.strategy, receipt.consistency) == (strategy, consistency)
+    assert receipt.affected == keys, "sources first"
+    assert receipt.submitted <= receipt.started <= receipt.marked <= receipt.finished
     wait_until(lambda: not held(cache, keys), DONE_S)
 
 
@@ -71,7 +75,7 @@ def test_the_same_request_twice_is_marked_once(
 
     assert wait_until(ended).epoch == 1
     run(Task.INVALIDATE, id="another", keys=["photo:b"])
-    assert stores.marks.epoch() == 2
+    assert stores.marks.now().epoch == 2
 
 
 def test_a_request_in_fewest_words(wiring: Wiring, send: Send) -> None:
@@ -83,7 +87,7 @@ def test_a_request_in_fewest_words(wiring: Wiring, send: Send) -> None:
 def test_a_request_that_does_not_cascade_leaves_what_was_derived(cache: Cache) -> None:
     keys = derived_values(cache)
     handle = cache.invalidate("photo:a", cascade=False, consistency=Consistency.STRICT)
-    assert handle.wait(DONE_S).affected == ["photo:a"]
+    assert handle.wait(DONE_S, purged=True).affected == ["photo:a"]
     assert {key for _, key in held(cache, keys)} == {"thumb:a"}
 
 
@@ -117,3 +121,127 @@ class TestAFlush:
         assert [receipt.batch for receipt in done] == [3, 3, 3, 3, 3, 3, 2, 2], "oldest first"
         assert pending.waiting(Strategy.BACKGROUND) == 0
         assert run(Task.FLUSH_BACKGROUND)["requests"] == 0
+
+
+class TestAGreatPurge:
+    """More dependents than are purged at once: the promise first, the bytes by and by."""
+
+    MANY = AT_ONCE + 200
+
+    def made(self, cache: Cache) -> list[str]:
+        """``MANY`` values made of one, of which a few are held; all keys."""
+        photos, thumbs = (cache.namespace(name, on_disk=True) for name in ("photo", "thumb"))
+        photos.loader(lambda name: name.encode())
+        thumbs.loader(lambda name: photos.get("a") + name.encode())
+        held_ones = [str(i) for i in range(0, self.MANY, 100)]
+        for name in held_ones:
+            thumbs.get(name)
+        for i in range(self.MANY):
+            cache.stores.graph.link(f"thumb:{i}", ["photo:a"])
+        return ["photo:a", *(f"thumb:{name}" for name in held_ones)]
+
+    def present(self, cache: Cache, keys: list[str]) -> list[str]:
+        tiers = (cache.stores.redis, cache.stores.disk)
+        return [key for tier in tiers for key in tier.present(keys)]
+
+    def test_the_receipt_comes_before_the_purge_and_tells_of_its_end(
+        self, wiring: Wiring, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys, later = self.made(cache), list[Request]()
+        monkeypatch.setattr(wiring.invalidator, "_defer", later.append)
+
+        handle = cache.invalidate("photo:a", consistency=Consistency.STRICT)
+        receipt = handle.wait(DONE_S)
+        assert receipt.status is Status.DONE
+        assert held(cache, keys) == set()
+        (deferred,) = wait_until(lambda: later)
+        assert not handle.read().purged
+        with pytest.raises(ReceiptTimeout):
+            handle.wait(0.05, purged=True)
+
+        wiring._purge_later(deferred)
+        receipt = handle.wait(DONE_S, purged=True)
+        assert receipt.purged
+        assert (receipt.affected_count, receipt.depth) == (1 + self.MANY, 1)
+        assert receipt.affected[0] == "photo:a"
+        assert len(receipt.affected) == 100
+        assert any("size budget" in limit for limit in receipt.limits)
+        assert self.present(cache, keys) == []
+
+    def test_whoever_waits_for_the_bytes_does_not_wait_for_ever(self, cache: Cache) -> None:
+        keys = self.made(cache)
+        assert self.present(cache, keys) == 2 * keys
+        receipt = cache.invalidate("photo:a").wait(DONE_S, purged=True)
+        assert self.present(cache, keys) == []
+        assert receipt.affected_count == 1 + self.MANY
+        assert receipt.removed == {"disk": len(keys), "redis": len(keys)}
+
+    def test_a_lazy_one_leaves_all_bytes_to_the_sweep(self, cache: Cache, run: Run) -> None:
+        keys = self.made(cache)
+        asked = cache.invalidate("photo:a", strategy=Strategy.LAZY)
+        receipt = asked.wait(DONE_S, purged=True)
+        assert (receipt.removed, receipt.affected_count) == ({}, 1 + self.MANY)
+        assert self.present(cache, keys) == 2 * keys
+        wait_until(lambda: run(Task.SWEEP_LAZY) and not self.present(cache, keys))
+
+    def test_a_purge_whose_receipt_is_gone_is_done_all_the_same(
+        self, cache: Cache, run: Run
+    ) -> None:
+        keys = self.made(cache)
+        run(Task.PURGE, request="long ago", keys=["photo:a"])
+        assert self.present(cache, keys) == []
+        assert cache.stores.receipts.load("long ago") is None
+
+    def test_a_batch_has_each_purge_in_its_own_receipt(self, cache: Cache, run: Run) -> None:
+        self.made(cache)
+        great, small = (
+            cache.invalidate(f"photo:{name}", strategy=Strategy.BACKGROUND) for name in "ab"
+        )
+        run(Task.FLUSH_BACKGROUND)
+        assert small.wait(DONE_S, purged=True).affected == ["photo:b"]
+        assert great.wait(DONE_S, purged=True).affected_count == 1 + self.MANY
+
+
+class TestDependingLater:
+    """``depend``: what a loader did not read through the cache, said afterwards."""
+
+    def test_an_invalidation_of_what_was_declared_reaches_all_below(self, cache: Cache) -> None:
+        keys = derived_values(cache)
+        cache.depend("photo:a", on=["config:y", "config:z"])
+        assert cache.why("photo:a").derived_from == ["config:y", "config:z"]
+        assert cache.why("config:z").dependents == ["photo:a"]
+        handle = cache.invalidate("config:z", consistency=Consistency.STRICT)
+        assert handle.wait(DONE_S, purged=True).affected == ["config:z", *keys]
+        assert held(cache, keys) == set()
+
+    def test_one_that_was_invalidated_before_the_declaration_counts_too(self, cache: Cache) -> None:
+        keys = derived_values(cache)
+        cache.invalidate("config:y", consistency=Consistency.STRICT).wait(DONE_S)
+        assert {key for _, key in held(cache, keys)} == set(keys)
+        cache.depend("thumb:a", on="config:y")
+        wait_until(lambda: {key for _, key in held(cache, keys)} == {"photo:a"}, DONE_S)
+        last = cache.why("thumb:a").last_invalidation
+        assert last is not None
+        assert "depends on" in last.reason
+
+    def test_one_that_was_invalidated_before_the_value_was_made_does_not(
+        self, wiring: Wiring, cache: Cache
+    ) -> None:
+        cache.invalidate("config:y", consistency=Consistency.STRICT).wait(DONE_S)
+        keys = derived_values(cache)
+        cache.depend("thumb:a", on="config:y")
+        assert wiring.cache.stores.marks.now().epoch == 1
+        assert {key for _, key in held(cache, keys)} == set(keys)
+
+    def test_only_a_value_that_is_stored_can_be_said_to_depend(self, cache: Cache) -> None:
+        derived_values(cache)
+        with pytest.raises(InvalidInput, match="key: 'photo:b' is not allowed"):
+            cache.depend("photo:b", on="config:y")
+        for key, on in (
+            ("photo", "config:y"),
+            ("photo:a", "config"),
+            ("photo:a", ["config:y", ""]),
+        ):
+            with pytest.raises(InvalidInput):
+                cache.depend(key, on=on)
+        assert cache.why("photo:a").derived_from == []

@@ -20,8 +20,8 @@ from cachekeeper.settings import Settings
 from workers.schedule import schedule
 
 OURS = {value for name, value in vars(Task).items() if name.isupper()}
-#: What SPEC 8 has on the schedule; a prefetch and a request come from somebody who asks.
-SCHEDULED = OURS - {Task.INVALIDATE, Task.PREFETCH}
+#: What SPEC 8 has on the schedule; a request, a prefetch and a purge are asked for.
+SCHEDULED = OURS - {Task.INVALIDATE, Task.PREFETCH, Task.PURGE}
 
 
 @pytest.fixture

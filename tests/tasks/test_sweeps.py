@@ -12,7 +12,7 @@ import pytest
 from cachekeeper.client.cache import Cache
 from cachekeeper.core.device import DEMAND, Held
 from cachekeeper.core.retention import Priority
-from cachekeeper.core.stamps import Entry, Found, own_stamp
+from cachekeeper.core.stamps import Entry, Found, Stamp
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.names import Task
 from cachekeeper.services.evict import BLOB_AGE_S
@@ -30,11 +30,12 @@ class TestExpiry:
 
     def test_expired_values_go_and_others_stay(self, cache: Cache, run: Run) -> None:
         tiers, graph = (cache.stores.redis, cache.stores.disk), cache.stores.graph
-        now = time.time()
+        now, moment = time.time(), cache.stores.marks.now()
+        cache.namespace("photo", on_disk=True)
         for key, expires in {"photo:old": now + 0.2, "photo:new": now + 60}.items():
-            stamp = own_stamp(key, "photo", (), 0)
+            found = Found(Entry(b"bytes", Stamp(moment), now, expires), moment)
             for tier in tiers:
-                assert tier.fill(key, Found(Entry(b"bytes", stamp, now, expires), 0)) is not None
+                assert tier.fill(key, found) is not None
         graph.link("photo:old", ["file:old"])
         wait_until(lambda: time.time() > now + 0.2)
 
@@ -73,6 +74,7 @@ def age(wiring: Wiring, device: str, path: str) -> None:
     old = Held(
         sha256=held.sha256,
         size=held.size,
+        incarnation=held.incarnation,
         as_of=held.as_of,
         sources=held.sources,
         priority=Priority.MEDIUM,
@@ -89,11 +91,13 @@ class TestLazy:
     def test_the_bytes_stay_until_the_sweep_unless_they_are_fresh_again(
         self, cache: Cache, run: Run
     ) -> None:
-        photos, shared = cache.namespace("photo"), (cache.stores.redis, cache.stores.disk)
+        photos = cache.namespace("photo", on_disk=True)
+        shared = (cache.stores.redis, cache.stores.disk)
         photos.loader(lambda name: name.encode())
         for name in "ab":
             photos.get(name)
-        receipt = cache.invalidate(["photo:a", "photo:b"], strategy=Strategy.LAZY).wait(DONE_S)
+        asked = cache.invalidate(["photo:a", "photo:b"], strategy=Strategy.LAZY)
+        receipt = asked.wait(DONE_S, purged=True)
         assert receipt.removed == {}
         assert all(tier.present(["photo:a", "photo:b"]) for tier in shared)
         wait_until(lambda: not cache.tiers["memory"].read("photo:b"))
@@ -141,7 +145,7 @@ class TestEviction:
     def test_blobs_that_nothing_names_are_collected_once_they_are_old(
         self, wiring: Wiring, cache: Cache, run: Run
     ) -> None:
-        photos = cache.namespace("photo")
+        photos = cache.namespace("photo", on_disk=True)
         photos.loader(lambda name: name.encode())
         photos.get("named")
         blobs = wiring.cache.stores.files._blobs

@@ -6,7 +6,9 @@ import json
 import time
 
 from cachekeeper.client.cache import Cache
-from cachekeeper.core.request import Status, make_request
+from cachekeeper.core.receipt import Status
+from cachekeeper.core.request import make_request
+from cachekeeper.core.stamps import source_of_key
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.names import Task
 from cachekeeper.store.redis.records import ATTEMPTS
@@ -59,15 +61,18 @@ def test_requests_of_no_set_and_nodes_that_are_gone_are_forgotten(
     connection, nodes = cache.stores.connection, cache.stores.nodes
     orphan = make_request(id="orphan", at=0, keys=["photo:b"])
     connection.redis.hset(connection.layout.requests, orphan.id, json.dumps(orphan.to_wire()))
-    nodes.report("gone", 0, time.time() - 100 * wiring.settings.lease_s)
+    nodes.join("gone")
+    silent_since = time.time() - 100 * wiring.settings.lease_s
+    connection.redis.zadd(connection.layout.renewals, {"gone": silent_since})
 
     assert run(Task.CLEAN_PENDING) == {"requests_forgotten": 1, "nodes_forgotten": 1}
 
     assert [raw.decode() for raw in connection.redis.hkeys(connection.layout.requests)] == [
         waiting.id
     ]
-    assert "gone" not in nodes.acknowledged()
-    assert len(nodes.acknowledged()) == 1, "the client is a node that lives"
+    _, left = nodes.acknowledged()
+    assert "gone" not in left
+    assert len(left) == 1, "the client is a node that lives"
 
 
 def test_records_and_marks_are_trimmed_when_nothing_can_need_them(wiring: Wiring, run: Run) -> None:
@@ -77,11 +82,12 @@ def test_records_and_marks_are_trimmed_when_nothing_can_need_them(wiring: Wiring
         stores.marks.mark(request, at)
         stores.receipts.save([wiring.invalidator.refuse(request, ValueError("a test"))])
 
-    assert run(Task.TRIM_RECORDS) == {"records_trimmed": 1, "marks_trimmed": 1}
+    assert run(Task.TRIM_RECORDS) == {"records_trimmed": 1, "marks_trimmed": 1, "groups_dropped": 0}
 
     assert [receipt.id for receipt in stores.receipts.recent(10)] == ["new"]
-    assert stores.marks.keys_marked(["photo:old", "photo:new"]) == ["photo:new"]
-    assert stores.marks.epoch() == 2
+    assert stores.marks.last([source_of_key("photo:old")]) is None
+    assert stores.marks.last([source_of_key("photo:new")]) is not None
+    assert stores.marks.now().epoch == 2
 
 
 class TestTheGraph:
@@ -120,7 +126,7 @@ class TestTheGraph:
         cache.stores.graph.link("page:a", ["page:b"])
         cache.stores.graph.link("page:b", ["page:a"])
         assert run(Task.REFRESH_GRAPH)["cycles"] == 1
-        receipt = cache.invalidate("page:a").wait(DONE_S)
+        receipt = cache.invalidate("page:a").wait(DONE_S, purged=True)
         assert sorted(receipt.affected) == ["page:a", "page:b"]
         assert "1 cycles" in " ".join(receipt.limits)
 

@@ -12,6 +12,7 @@ from cachekeeper import errors
 from cachekeeper.errors import (
     BrokerUnavailable,
     Busy,
+    CacheFull,
     CachekeeperError,
     CacheUnavailable,
     ConfigurationError,
@@ -26,7 +27,14 @@ from cachekeeper.errors import (
 )
 
 PERMANENT = [InvalidInput, ForbiddenPath, ConfigurationError, OriginMissing, QuotaExceeded]
-RETRYABLE = [CacheUnavailable, BrokerUnavailable, OriginUnavailable, Busy, ReceiptTimeout]
+RETRYABLE = [
+    CacheUnavailable,
+    CacheFull,
+    BrokerUnavailable,
+    OriginUnavailable,
+    Busy,
+    ReceiptTimeout,
+]
 
 
 @pytest.mark.parametrize("kind", PERMANENT)

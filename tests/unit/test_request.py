@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 
+from cachekeeper.core.receipt import Receipt, Status, pending_receipt
 from cachekeeper.core.request import (
     MAX_ID,
     MAX_REASON,
     MAX_SEEDS,
-    Receipt,
     Request,
-    Status,
     make_request,
-    pending_receipt,
     request_from_wire,
 )
 from cachekeeper.core.stamps import (

@@ -201,3 +201,68 @@ def test_settings_do_not_change_under_those_who_hold_them() -> None:
 
 def test_every_setting_has_a_default() -> None:
     assert not [name for name, field in Settings.model_fields.items() if field.is_required()]
+
+
+class TestSecretFiles:
+    """URLs may hold passwords: ``CACHEKEEPER_X_FILE`` names a file that holds the URL."""
+
+    URL = "redis://:secret@cache:6379/0"
+
+    @pytest.fixture
+    def secret(self, tmp_path: Path) -> Path:
+        path = tmp_path / "secret"
+        path.write_text(f"{self.URL}\n")
+        return path
+
+    @pytest.mark.parametrize("name", ["broker_url", "cache_url"])
+    def test_a_url_comes_from_the_file_that_is_named(
+        self, secret: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv(f"CACHEKEEPER_{name.upper()}_FILE", str(secret))
+        settings = load()
+        assert getattr(settings, name) == self.URL
+        assert {settings.broker_url, settings.cache_url} == {self.URL, None}
+
+    def test_the_environment_wins_over_it_and_it_over_the_configuration(
+        self, secret: Path, toml: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        toml.write_text('cache_url = "redis://toml/0"\nbroker_url = "redis://toml/0"\n')
+        monkeypatch.setenv("CACHEKEEPER_CACHE_URL_FILE", str(secret))
+        assert (load().cache_url, load().broker_url) == (self.URL, "redis://toml/0")
+        monkeypatch.setenv("CACHEKEEPER_CACHE_URL", "redis://environment/0")
+        assert load().cache_url == "redis://environment/0"
+
+    def test_a_file_that_is_not_there_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CACHEKEEPER_CACHE_URL_FILE", str(tmp_path / "nowhere"))
+        with pytest.raises(ConfigurationError, match=r"CACHE_URL_FILE: .*nowhere: No such file"):
+            load()
+
+    def test_what_it_holds_is_checked(self, secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        secret.write_text("http://cache:6379")
+        monkeypatch.setenv("CACHEKEEPER_CACHE_URL_FILE", str(secret))
+        with pytest.raises(ConfigurationError, match=r"cache_url: .*redis://"):
+            load()
+
+    def test_a_password_in_it_is_not_told(
+        self, secret: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        secret.write_text("http://:secret@cache:6379")
+        monkeypatch.setenv("CACHEKEEPER_CACHE_URL_FILE", str(secret))
+        with pytest.raises(ConfigurationError) as caught:
+            load()
+        assert "secret" not in str(caught.value)
+
+    def test_one_that_is_no_text_is_named(
+        self, secret: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        secret.write_bytes(b"\xff\xfe")
+        monkeypatch.setenv("CACHEKEEPER_CACHE_URL_FILE", str(secret))
+        with pytest.raises(ConfigurationError, match="CACHE_URL_FILE"):
+            load()
+
+    def test_no_other_setting_comes_from_a_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CACHEKEEPER_ORIGIN_FILE", "/etc/hostname")
+        with pytest.raises(ConfigurationError, match="CACHEKEEPER_ORIGIN_FILE: unknown setting"):
+            load()

@@ -16,7 +16,7 @@ import click
 from cachekeeper import settings
 from cachekeeper.cli.up import state_option
 from cachekeeper.client.cache import Cache
-from cachekeeper.core.request import Receipt, Status
+from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.errors import ReceiptTimeout
 from cachekeeper.services.explain import Why
@@ -92,7 +92,7 @@ def invalidate(
             reason=reason,
         )
         try:
-            receipt = handle.wait(wait)
+            receipt = handle.wait(wait, purged=True)
         except ReceiptTimeout:
             receipt = handle.read()
     if as_json:
@@ -151,11 +151,10 @@ def _receipt_lines(receipt: Receipt) -> Iterator[str]:
     removed = ", ".join(f"{tier} {n}" for tier, n in receipt.removed.items())
     yield f"  removed       {removed or 'nothing yet: lazily, when read or swept'}"
     asked = len(receipt.nodes_asked)
-    yield f"  nodes         {asked - len(receipt.nodes_silent)} of {asked} acknowledged"
-    if receipt.nodes_silent:
-        yield f"  silent        {', '.join(receipt.nodes_silent)}"
+    yield f"  nodes         {asked - len(receipt.nodes_fenced)} of {asked} acknowledged"
+    if receipt.nodes_fenced:
+        yield f"  fenced        {', '.join(receipt.nodes_fenced)}"
     yield f"  verified      {', '.join(receipt.verified)}"
-    yield f"  not verified  {', '.join(receipt.not_verified)}"
     for limit in receipt.limits:
         yield f"  limit         {limit}"
     took = 1000 * (receipt.finished - receipt.submitted)

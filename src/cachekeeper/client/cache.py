@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
+import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -11,23 +13,25 @@ from types import TracebackType
 from cachekeeper.client.broker import Broker
 from cachekeeper.client.device import Device
 from cachekeeper.client.namespace import Namespace
-from cachekeeper.client.node import Node, lease_clock
+from cachekeeper.client.node import Node
 from cachekeeper.client.reading import ReadThrough
 from cachekeeper.client.receipt import ReceiptHandle
 from cachekeeper.client.serializers import serializer as serializer_named
 from cachekeeper.client.stores import open_stores, server_urls
-from cachekeeper.core.keys import check_key, check_namespace
+from cachekeeper.core.keys import check_key, check_namespace, namespace_of
 from cachekeeper.core.ports import Tier
-from cachekeeper.core.request import Request, Status, make_request, pending_receipt
-from cachekeeper.core.stamps import Entry
+from cachekeeper.core.receipt import Status, pending_receipt
+from cachekeeper.core.request import Request, make_request
+from cachekeeper.core.stamps import Entry, source_of_key
 from cachekeeper.core.strategy import STRATEGIES, Consistency, Strategy
-from cachekeeper.errors import BrokerUnavailable, ConfigurationError, InvalidInput
+from cachekeeper.errors import BrokerUnavailable, ConfigurationError, InvalidInput, QuotaExceeded
 from cachekeeper.names import Task
 from cachekeeper.origin.folder import FolderOrigin
 from cachekeeper.services.device import DeviceCaches
 from cachekeeper.services.explain import Explainer, Why
 from cachekeeper.settings import Settings, load
 from cachekeeper.store.memory import MemoryTier
+from cachekeeper.store.redis.incarnation import lease_clock
 
 FLUSH = {
     Strategy.SCHEDULED: Task.FLUSH_SCHEDULED,
@@ -51,17 +55,20 @@ class Cache:
         self.settings = settings or load()
         self.origin = FolderOrigin(self.settings.origin) if self.settings.origin else None
         cache_url, broker_url = server_urls(self.settings)
-        self.stores = open_stores(self.settings, cache_url)
-        self._broker = Broker(broker_url)
-        self._memory = MemoryTier(int(self.settings.memory_bytes), time.time, lease_clock)
+        self._kept_on_disk: set[str] = set()
+        self.stores = open_stores(self.settings, cache_url, self._belongs_on_disk)
+        self.broker = Broker(broker_url)
+        self._memory = MemoryTier(int(self.settings.memory_bytes), lease_clock)
         self._node = self._join() if self.settings.memory_bytes else None
         near: list[Tier] = [self._memory] if self._node else []
         self.tiers: dict[str, Tier] = {
             tier.name: tier for tier in (*near, self.stores.redis, self.stores.disk)
         }
         self._reading = ReadThrough(list(self.tiers.values()), self.stores.marks, self.stores.graph)
+        forked = weakref.WeakMethod(self._forked)
+        os.register_at_fork(after_in_child=lambda: (method := forked()) and method())
         self._namespaces: dict[str, Namespace] = {}
-        self.files = self.namespace("file")
+        self.files = self.namespace("file", on_disk=True)  # its blobs serve devices too
         if self.origin:
             self.files.loader(self.origin.read)
         self.device_caches = DeviceCaches(
@@ -74,9 +81,16 @@ class Cache:
         )
 
     def namespace(
-        self, name: str, *, ttl_s: float | None = None, serializer: str = "bytes"
+        self,
+        name: str,
+        *,
+        ttl_s: float | None = None,
+        serializer: str = "bytes",
+        on_disk: bool = False,
     ) -> Namespace:
         """Declare a namespace; its loader is set by its ``loader`` decorator.
+
+        Values too large for the Redis tier are kept on disk, with ``on_disk`` all of them.
 
         Raises:
             InvalidInput: the name, the lifetime (seconds) or the serializer is not allowed, or
@@ -88,8 +102,12 @@ class Cache:
             raise InvalidInput("ttl_s", ttl_s, f"{low} to {high} seconds")
         if check_namespace(name) in self._namespaces:
             raise InvalidInput("namespace", name, "a name not declared before")
-        made = Namespace(name, self._reading, lifetime, serializer_named(serializer))
+        made = Namespace(
+            name, self._reading, self._memory.hit, lifetime, serializer_named(serializer)
+        )
         self._namespaces[name] = made
+        if on_disk:
+            self._kept_on_disk.add(name)
         return made
 
     def invalidate(
@@ -128,13 +146,49 @@ class Cache:
             self._send(request)
         return self.receipt(request.id)
 
+    def depend(self, key: str, on: str | Iterable[str]) -> None:
+        """Declare that the stored value of ``key`` was derived from other keys too.
+
+        If one of them was invalidated since the value was made, it is invalidated as well.
+
+        Raises:
+            InvalidInput: a key is malformed, or no tier holds ``key``.
+            BrokerUnavailable, CacheUnavailable: nothing was declared, or not to the end.
+        """
+        inputs = [check_key(k, "on") for k in ([on] if isinstance(on, str) else on)]
+        found = self._reading.peek(check_key(key))
+        if found is None:
+            raise InvalidInput("key", key, "a key whose value is stored")
+        # A value derived from it may live on when it is gone: one more longest life.
+        expires = found.entry.expires + self.settings.ttl_max_s
+        sources = map(source_of_key, inputs)
+        as_of = found.entry.stamp.as_of
+        fresh = self.stores.marks.declare(source_of_key(key), sources, as_of, expires)
+        self.stores.graph.add(key, inputs)
+        if not fresh:
+            self.invalidate(key, reason="it depends on what was invalidated before")
+
+    def pin(self, key: str) -> None:
+        """Keep a key in the memory of this process whatever else is read.
+
+        Raises:
+            InvalidInput: the key is malformed.
+            QuotaExceeded: pinned values would take more than half of the memory tier.
+        """
+        if not self._memory.pin(check_key(key)):
+            raise QuotaExceeded(f"{key}: pins may take half of memory_bytes, not more")
+
+    def unpin(self, key: str) -> None:
+        """Let a key be evicted again. Raises InvalidInput."""
+        self._memory.unpin(check_key(key))
+
     def receipt(self, request_id: str) -> ReceiptHandle:
         """The handle of a request that any process made."""
         return ReceiptHandle(request_id, self.stores.receipts)
 
     def device(self, name: str) -> Device:
         """The cache of a device, which reads files of the origin. Raises InvalidInput."""
-        broker = self._broker if self.settings.prefetch_neighbours else None
+        broker = self.broker if self.settings.prefetch_neighbours else None
         return Device(name, self.device_caches, self.stores.devices, broker)
 
     def load_file(self, path: str) -> Entry:
@@ -155,13 +209,13 @@ class Cache:
 
     def stats(self) -> dict[str, int]:
         """Reads of this process by the tier that answered, else ``loader`` or ``bypass``."""
-        return dict(self._reading.statistics.counts)
+        return {"memory": self._memory.hits, **self._reading.statistics.counts}
 
     def close(self) -> None:
         """Leave; memory serves nothing from here on."""
         if self._node:
             self._node.close()
-        self._broker.close()
+        self.broker.close()
         self.stores.connection.close()
 
     def __enter__(self) -> Cache:
@@ -175,9 +229,21 @@ class Cache:
     ) -> None:
         self.close()
 
+    def _forked(self) -> None:
+        """In the child of a fork: nothing follows the log here until the first read."""
+        self._memory.forked()
+        self._reading.forked(self._revive)
+
+    def _revive(self) -> None:
+        """A fork is a node of its own, with an empty memory and another name."""
+        if self._node is not None:
+            self._node = self._join()
+
     def _join(self) -> Node:
-        marks, nodes = self.stores.marks, self.stores.nodes
-        return Node(nodes, self._memory, marks.epoch(), self.settings.lease_s)
+        return Node(self.stores.nodes, self._memory, self.settings.lease_s)
+
+    def _belongs_on_disk(self, key: str, size: int) -> bool:
+        return size > self.settings.redis_value_bytes or namespace_of(key) in self._kept_on_disk
 
     def _submit(self, request: Request) -> None:
         """Into the pending set, for beat; a full batch rings the bell itself."""
@@ -188,14 +254,14 @@ class Cache:
         }[request.strategy]
         if waiting % full == 0:
             with suppress(BrokerUnavailable):  # only the bell: beat comes anyway
-                self._broker.send(FLUSH[request.strategy], {})
+                self.broker.send(FLUSH[request.strategy], {})
 
     def _send(self, request: Request) -> None:
         receipt = pending_receipt(request)
         self.stores.receipts.open(receipt)
         try:
             queue = STRATEGIES[request.strategy].queue
-            self._broker.send(Task.INVALIDATE, request.to_wire(), queue=queue)
+            self.broker.send(Task.INVALIDATE, request.to_wire(), queue=queue)
         except BrokerUnavailable as error:
             receipt.status, receipt.error = Status.FAILED, str(error)
             self.stores.receipts.save([receipt])

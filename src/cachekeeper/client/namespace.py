@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from cachekeeper.client.reading import ReadThrough, Recipe
+from cachekeeper.client.fill import Fill
+from cachekeeper.client.reading import Lookup, ReadThrough, Recipe
 from cachekeeper.client.serializers import Serializer
+from cachekeeper.client.sources import is_collecting
 from cachekeeper.core.keys import check_key, check_tag
 from cachekeeper.core.stamps import Entry
 from cachekeeper.errors import InvalidInput
@@ -18,10 +22,17 @@ class Namespace:
     """Reads through the tiers; made by ``Cache.namespace``."""
 
     def __init__(
-        self, name: str, reading: ReadThrough, ttl_s: float, serializer: Serializer
+        self,
+        name: str,
+        reading: ReadThrough,
+        hit: Callable[[str], Entry | None],
+        ttl_s: float,
+        serializer: Serializer,
     ) -> None:
         self.name = name
-        self._reading, self._ttl_s, self._serializer = reading, ttl_s, serializer
+        self._prefix = f"{name}:"
+        self.reading, self._hit = reading, hit
+        self._ttl_s, self.serializer = ttl_s, serializer
         self._loader: Callable[[str], Any] | None = None
         self._tags: Callable[[str], tuple[str, ...]] = lambda _: ()
 
@@ -48,13 +59,53 @@ class Namespace:
         Raises:
             InvalidInput: the key is malformed, or the namespace has no loader.
         """
-        return self._serializer.load(self.entry(rest).body)
+        # What memory holds was checked when it was filled; a loader's reads have to be noted.
+        if not is_collecting() and (entry := self._hit(self._prefix + rest)) is not None:
+            return self.serializer.load(entry[0])
+        return self.serializer.load(self.entry(rest).body)
+
+    def hit(self, rest: str) -> Entry | None:
+        """What memory holds, at once; nothing inside a loader, whose reads have to be noted."""
+        return None if is_collecting() else self._hit(self._prefix + rest)
 
     def entry(self, rest: str) -> Entry:
         """As ``get``, with the stamp and before deserialization."""
-        key, loader = self.key(rest), self._loader
-        if loader is None:
+        return self.reading.get(self.key(rest), lambda: self.recipe(rest))
+
+    def get_many(self, rests: Iterable[str]) -> dict[str, Any]:
+        """The values by their names, as ``get``."""
+        return {rest: self.get(rest) for rest in dict.fromkeys(rests)}
+
+    def lookup(self, rest: str) -> Lookup:
+        """Whether a tier holds the value fresh, which, and how old it is; no loader is called.
+
+        Raises:
+            InvalidInput: the key is malformed.
+            CacheUnavailable: the server can't be reached.
+        """
+        return self.reading.lookup(self.key(rest))
+
+    def fill(self, rest: str) -> Fill:
+        """Store a value of one's own making: ``with ns.fill(name) as fill: fill.put(value)``.
+
+        Raises:
+            InvalidInput: the key is malformed.
+        """
+        return Fill(self.key(rest), self.reading, self.recipe(rest), self.serializer.dump)
+
+    def warm(self, rests: Iterable[str], *, at_once: int = 4) -> int:
+        """Have values ready, ``at_once`` loaders at a time; returns how many were not."""
+        cold = [rest for rest in dict.fromkeys(rests) if self.lookup(rest).state != "fresh"]
+        with ThreadPoolExecutor(at_once) as pool:
+            deque(pool.map(self.entry, cold), maxlen=0)
+        return len(cold)
+
+    def recipe(self, rest: str) -> Recipe:
+        """How the value is made and for how long it holds. Raises InvalidInput for a tag."""
+        tags = tuple([check_tag(tag) for tag in self._tags(rest)])
+        return Recipe(lambda: self._make(rest), self._ttl_s, tags)
+
+    def _make(self, rest: str) -> bytes:
+        if self._loader is None:
             raise InvalidInput("namespace", self.name, "a namespace with a loader")
-        tags = tuple(check_tag(tag) for tag in self._tags(rest))
-        recipe = Recipe(self.name, lambda: self._serializer.dump(loader(rest)), self._ttl_s, tags)
-        return self._reading.get(key, recipe)
+        return self.serializer.dump(self._loader(rest))

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from cachekeeper.client.sources import collecting, note
-from cachekeeper.core.ports import Tier
-from cachekeeper.core.stamps import POISON, Entry, Found, own_stamp
-from cachekeeper.errors import CacheUnavailable
+from cachekeeper.client.sources import collecting, is_collecting, note
+from cachekeeper.core.ports import SharedTier, Tier
+from cachekeeper.core.stamps import POISON, Entry, Found, Moment, Stamp, merged, stamp_of_tags
+from cachekeeper.errors import CacheFull, CacheUnavailable
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
 
+#: With the server down: how many loaders may work at once, how long one waits for its turn, and
+#: how often the server is asked again.
+LOADERS_AT_ONCE = 8
+WAIT_FOR_ROOM_S = 5.0
+KNOCK_EVERY_S = 0.5
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+
+class Recipe(NamedTuple):
     """How the value of a key is made."""
 
-    namespace: str
     load: Callable[[], bytes]
     ttl_s: float
     tags: tuple[str, ...] = ()
@@ -39,71 +43,158 @@ class Statistics:
             self.counts[name] += 1
 
 
+class Lookup(NamedTuple):
+    """What is known of a key without making its value. ``age_s`` in seconds, None when missing."""
+
+    state: str  # fresh, stale or missing
+    tier: str | None
+    age_s: float | None
+
+
 class ReadThrough:
     """The rules of a read; ``tiers`` from the near one to the far one."""
 
     def __init__(self, tiers: Sequence[Tier], marks: RedisMarks, graph: RedisGraph) -> None:
         self._tiers, self._marks, self._graph = tiers, marks, graph
-        self._flights = _Flights()
-        self.statistics = Statistics([tier.name for tier in tiers])
+        self._flights, self._bypass = _Flights(), _Bypass()
+        self.statistics = Statistics([tier.name for tier in tiers if tier.name != "memory"])
+        self._revive: Callable[[], None] | None = None
 
-    def get(self, key: str, recipe: Recipe) -> Entry:
+    def get(self, key: str, recipe: Callable[[], Recipe]) -> Entry:
         """The value: from the nearest tier that holds it fresh, else made by the loader, once.
 
         With the cache server down the loader is called, and what it returns is stored nowhere.
+
+        Raises:
+            CacheUnavailable: the server is down, and too many loaders are at work already.
         """
+        if self._revive is not None:
+            revive, self._revive = self._revive, None
+            revive()
         try:
             found = self.peek(key)
             if found is None:
                 with self._flights.only_one(key):
-                    found = self.peek(key) or self._load(key, recipe)
+                    found = self.peek(key) or self._load(key, recipe())
         except CacheUnavailable:
-            found = self._bypass(key, recipe)
+            self.statistics.count("bypass")
+            found = self._bypass.load(recipe())
         note(key, found)
         return found.entry
 
+    def forked(self, revive: Callable[[], None]) -> None:
+        """In the child of a fork: no lock is anybody's; ``revive`` is called by the first read."""
+        self._flights, self._bypass = _Flights(), _Bypass()
+        self.statistics = Statistics(list(self.statistics.counts))
+        self._revive = revive
+
     def peek(self, key: str) -> Found | None:
-        """What the tiers hold, copied into the nearer ones; no loader is called."""
+        """What the tiers hold, copied into the nearer ones; no loader is called.
+
+        Raises:
+            CacheUnavailable: memory does not hold it, and the server can't be reached.
+        """
         for distance, tier in enumerate(self._tiers):
-            found = tier.read(key)
+            if distance or tier.name != "memory":
+                self._bypass.check()
+            try:
+                found = tier.read(key)
+            except CacheUnavailable:
+                self._bypass.open()
+                raise
             if found is not None:
-                self.statistics.count(tier.name)
+                if tier.name != "memory":
+                    self.statistics.count(tier.name)
                 for nearer in reversed(self._tiers[:distance]):
                     nearer.fill(key, found)
                 return found
         return None
 
+    def lookup(self, key: str) -> Lookup:
+        """Whether a tier holds the key, and which. Raises CacheUnavailable."""
+        stale = False
+        for tier in self._tiers:
+            there = isinstance(tier, SharedTier) and bool(tier.present([key]))
+            found = tier.read(key)
+            if found is not None:
+                return Lookup("fresh", tier.name, time.time() - found.entry.filled)
+            stale = stale or there
+        return Lookup("stale" if stale else "missing", None, None)
+
+    def now(self) -> Moment:
+        """The moment; take it before a value is made. Raises CacheUnavailable."""
+        return self._marks.now()
+
+    def keep(self, key: str, found: Found, inputs: Iterable[str]) -> Found | None:
+        """Store what was made from some inputs, unless it is stale by now.
+
+        Returns it as it was stored; None when every tier refused it.
+
+        Raises:
+            CacheUnavailable: the server can't be reached.
+        """
+        if found.moment == POISON:
+            return None
+        stored = None
+        for tier in reversed(self._tiers):
+            if tier.takes(key, found.entry.size):
+                kept = tier.fill(key, stored or found)
+                if kept is None:  # stale, and no nearer tier may keep it; or no room
+                    break
+                stored = kept
+        if stored:
+            with suppress(CacheFull):  # the purge won't find it; its stamp is what counts
+                self._graph.link(key, inputs)
+        return stored
+
     def _load(self, key: str, recipe: Recipe) -> Found:
-        as_of = self._marks.epoch()
+        as_of = self.now()
         with collecting() as inputs:
             body = recipe.load()
         self.statistics.count("loader")
-        stamp = own_stamp(key, recipe.namespace, recipe.tags, as_of)
-        for handed_on in inputs.values():
-            stamp = stamp.merged(handed_on)
-        now = time.time()
-        found = Found(Entry(body, stamp, now, now + recipe.ttl_s), stamp.as_of)
-        if stamp.as_of != POISON:
-            with suppress(CacheUnavailable):  # lost to the tiers, not to the reader
-                self._store(key, found, list(inputs))
+        inputs = dict(inputs)  # a thread of the loader may note on
+        found = made(body, recipe, as_of, inputs)
+        with suppress(CacheUnavailable):  # lost to the tiers, not to the reader
+            found = self.keep(key, found, inputs) or found
         return found
 
-    def _store(self, key: str, found: Found, inputs: list[str]) -> None:
-        entry, epoch, stored = found.entry, found.epoch, False
-        for tier in reversed(self._tiers):
-            at = tier.fill(key, Found(entry, epoch))
-            if at is not None:
-                epoch, stored = at, True
-        if stored:
-            self._graph.link(key, inputs)
 
-    def _bypass(self, key: str, recipe: Recipe) -> Found:
-        with collecting():
-            body = recipe.load()
-        self.statistics.count("bypass")
-        stamp = own_stamp(key, recipe.namespace, recipe.tags, POISON)
+def made(body: bytes, recipe: Recipe, as_of: Moment, inputs: Mapping[str, Stamp]) -> Found:
+    """What was made as of a moment from some inputs; it is as old as the oldest of them."""
+    stamp = merged([stamp_of_tags(recipe.tags, as_of), *inputs.values()])
+    now = time.time()
+    return Found(Entry(body, stamp, now, now + recipe.ttl_s), stamp.as_of)
+
+
+class _Bypass:
+    """Past a server that is down, straight to the loaders: a bounded number, without knocking."""
+
+    def __init__(self) -> None:
+        self._room = threading.BoundedSemaphore(LOADERS_AT_ONCE)
+        self._until = 0.0
+
+    def open(self) -> None:
+        """The server has just not answered: leave it alone for a moment."""
+        self._until = time.monotonic() + KNOCK_EVERY_S
+
+    def check(self) -> None:
+        """Raise CacheUnavailable at once while the server is left alone."""
+        if self._until and time.monotonic() < self._until:
+            raise CacheUnavailable("cache server: it did not answer a moment ago")
+
+    def load(self, recipe: Recipe) -> Found:
+        """Make a value that is stored nowhere, and poisons what is derived from it."""
+        nested = is_collecting()  # within the room of the loader that reads it
+        if not nested and not self._room.acquire(timeout=WAIT_FOR_ROOM_S):
+            raise CacheUnavailable(f"cache server: down, and {LOADERS_AT_ONCE} loaders at work")
+        try:
+            with collecting():
+                body = recipe.load()
+        finally:
+            if not nested:
+                self._room.release()
         now = time.time()
-        return Found(Entry(body, stamp, now, now), POISON)
+        return Found(Entry(body, Stamp(POISON), now, now), POISON)
 
 
 class _Flights:

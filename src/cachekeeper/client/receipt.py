@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from cachekeeper.core.request import Receipt
+from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.errors import InvalidInput, ReceiptTimeout
 from cachekeeper.store.redis.records import RedisReceipts
 
-FIRST_POLL_S = 0.002
-LONGEST_POLL_S = 0.05
+LONGEST_WAIT_S = 0.05  # without hearing anything: somebody else may have heard it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +26,21 @@ class ReceiptHandle:
             raise InvalidInput("id", self.id, "a request of the last hour (setting record_s)")
         return receipt
 
-    def wait(self, timeout: float) -> Receipt:
+    def wait(self, timeout: float, *, purged: bool = False) -> Receipt:
         """The receipt once the request has ended; ``timeout`` in seconds.
+
+        From then on nothing older is read. Bytes are removed after that, and what was affected
+        is in the receipt once they are: ``purged`` waits for that too.
 
         Raises:
             ReceiptTimeout: it goes on still.
         """
-        end, pause = time.monotonic() + timeout, FIRST_POLL_S
+        end = time.monotonic() + timeout
         while True:
             receipt = self.read()
-            if receipt.ended:
+            if receipt.ended and (receipt.purged or not purged or receipt.status is Status.FAILED):
                 return receipt
-            if time.monotonic() + pause > end:
+            left = end - time.monotonic()
+            if left <= 0:
                 raise ReceiptTimeout(f"request {self.id} is {receipt.status} after {timeout} s")
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_POLL_S)
+            self.receipts.listen(self.id, max(0.001, min(left, LONGEST_WAIT_S)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachekeeper.errors import ConfigurationError
@@ -13,7 +14,8 @@ from cachekeeper.store.disk import DiskTier
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.devices import RedisDevices
 from cachekeeper.store.redis.graph import RedisGraph
-from cachekeeper.store.redis.marks import RedisMarks, RedisNodes
+from cachekeeper.store.redis.marks import RedisMarks
+from cachekeeper.store.redis.nodes import RedisNodes
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
 from cachekeeper.store.redis.values import RedisTier
 
@@ -52,8 +54,11 @@ def server_urls(settings: Settings) -> tuple[str, str]:
     return cache or running.cache_url, broker or running.broker_url
 
 
-def open_stores(settings: Settings, cache_url: str) -> Stores:
-    """The adapters over one connection and one state folder."""
+def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int], bool]) -> Stores:
+    """The adapters over one connection and one state folder.
+
+    ``on_disk`` tells whether a key's value of a size belongs on disk.
+    """
     connection = Connection(cache_url, settings.deployment)
     state = State(settings.state)
     state.create()
@@ -68,5 +73,5 @@ def open_stores(settings: Settings, cache_url: str) -> Stores:
         devices=RedisDevices(connection),
         files=DeviceFiles(state.devices, blobs),
         redis=RedisTier(connection, int(settings.redis_value_bytes)),
-        disk=DiskTier(blobs, connection),
+        disk=DiskTier(blobs, connection, on_disk),
     )

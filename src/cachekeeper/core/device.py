@@ -15,6 +15,7 @@ class Held:
 
     sha256: str
     size: int
+    incarnation: int
     as_of: int
     sources: tuple[str, ...]
     priority: str

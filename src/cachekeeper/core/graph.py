@@ -23,22 +23,30 @@ class Affected:
     depth: int
     beyond: list[str] = field(default_factory=list)  # the first keys past the depth limit
     cycles: list[list[str]] = field(default_factory=list)
+    unfinished: bool = False  # the size budget was met: there is more
 
 
-def affected(graph: Graph, seeds: Iterable[str], depth_limit: int) -> Affected:
+def affected(
+    graph: Graph, seeds: Iterable[str], depth_limit: int, budget: int | None = None
+) -> Affected:
     """Everything derived from ``seeds`` within ``depth_limit`` edges, sources first.
 
     A cycle is kept together and never leaves a node out; seeds that the graph does not know
-    stand first. What lies deeper is named in ``beyond``, not silently left out.
+    stand first. What lies deeper is named in ``beyond``, not silently left out. With a budget the
+    search stops as soon as that many keys are found.
     """
     seeds = list(dict.fromkeys(seeds))
     unknown = [key for key in seeds if key not in graph]
     frontier = [key for key in seeds if key in graph]
     found, depth = set(frontier), 0
     while frontier and depth < depth_limit:
-        reached = dict.fromkeys(chain.from_iterable(graph.successors(key) for key in frontier))
-        frontier = [key for key in reached if key not in found]
-        found.update(frontier)
+        near, frontier = chain.from_iterable(map(graph.successors, frontier)), []
+        for key in near:
+            if key not in found:
+                found.add(key)
+                frontier.append(key)
+                if len(found) == budget:
+                    return Affected([*unknown, *found], depth + 1, unfinished=True)
         depth += bool(frontier)
     next_ones = chain.from_iterable(graph.successors(key) for key in frontier)
     beyond = sorted({key for key in next_ones if key not in found})

@@ -73,6 +73,11 @@ def check_path(path: object, field: str = "path") -> str:
     return path
 
 
+def file_key(path: str) -> str:
+    """The key of a file of the origin."""
+    return f"file:{path}"
+
+
 def namespace_of(key: str) -> str:
     """The namespace of a well-formed key."""
     return key.partition(":")[0]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cachekeeper.core.device import Access, Held, Ledger
-from cachekeeper.core.request import Receipt, Request
-from cachekeeper.core.stamps import Found
+from cachekeeper.core.receipt import Receipt
+from cachekeeper.core.request import Request
+from cachekeeper.core.stamps import Found, Moment
 from cachekeeper.core.strategy import Strategy
 
 Clock = Callable[[], float]
@@ -25,19 +26,23 @@ class Tier(Protocol):
         """``memory``, ``redis`` or ``disk``."""
 
     def read(self, key: str) -> Found | None:
-        """The entry if it is fresh by its stamp, and the epoch at which it was found so."""
+        """The entry if it is fresh by its stamp, and the moment at which it was found so."""
 
-    def fill(self, key: str, found: Found) -> int | None:
-        """Store an entry known to be valid at an epoch.
+    def takes(self, key: str, size: int) -> bool:
+        """Whether a key's value of a size belongs into this tier at all."""
 
-        Returns the epoch at which it was stored and valid; None when it is invalid by now or
-        nothing for this tier.
+    def fill(self, key: str, found: Found) -> Found | None:
+        """Store an entry known to be valid at a moment.
+
+        Returns it as it was stored, with the moment at which it was still valid; None when it
+        is invalid by now, or there is no room.
         """
 
     def remove(self, keys: Iterable[str]) -> int:
         """Delete entries; returns how many there were."""
 
 
+@runtime_checkable
 class SharedTier(Tier, Protocol):
     """A tier that a worker can reach for every process."""
 
@@ -48,11 +53,11 @@ class SharedTier(Tier, Protocol):
 class Marks(Protocol):
     """Which source was invalidated last."""
 
-    def epoch(self) -> int:
-        """The current epoch."""
+    def now(self) -> Moment:
+        """The moment."""
 
-    def mark(self, request: Request, now: float) -> int:
-        """Make stale what was made from the request's seeds; returns the epoch."""
+    def mark(self, request: Request, now: float) -> Moment:
+        """Make stale what was made from the request's seeds; returns the moment."""
 
 
 class TrimmableMarks(Protocol):
@@ -61,15 +66,21 @@ class TrimmableMarks(Protocol):
     def trim(self, before: float) -> int:
         """Forget marks set before a time; returns how many."""
 
+    def drop_groups(self, now: float) -> int:
+        """Forget the groups that no value names any more; returns how many."""
+
 
 class Nodes(Protocol):
     """The processes that hold a memory tier."""
 
-    def acknowledged(self) -> dict[str, int]:
-        """Every registered node and the epoch it has applied."""
+    def acknowledged(self) -> tuple[int, dict[str, int]]:
+        """The incarnation, and every registered node with the epoch it has applied."""
 
-    def silent_since(self, before: float) -> list[str]:
-        """Nodes that have not reported since a time."""
+    def fence(self, epoch: int) -> list[str]:
+        """Grant no lease any more to nodes that have not acknowledged an epoch; returns them."""
+
+    def fence_silent(self, for_s: float) -> list[str]:
+        """Fence nodes that have not renewed for so many seconds; returns them."""
 
     def leave(self, nodes: Iterable[str]) -> None:
         """Forget nodes."""

@@ -1,15 +1,13 @@
-"""An invalidation as it is asked for, and the receipt of what became of it (SPEC 3.3).
+"""An invalidation as it is asked for (SPEC 3.3).
 
-Both travel as JSON: the request in the task ``invalidation.request``, whose keyword arguments
-are the fields of ``Request``; the receipt under its id in Redis.
+It travels as JSON in the task ``invalidation.request``, whose keyword arguments are the fields of
+``Request``.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from cachekeeper.core.keys import check_key, check_namespace, check_tag
@@ -104,83 +102,6 @@ def make_request(
     if not 1 <= seeds <= MAX_SEEDS:
         raise InvalidInput("keys", f"{seeds} names", f"1 to {MAX_SEEDS} keys, tags and namespaces")
     return request
-
-
-class Status(StrEnum):
-    """How far a request is."""
-
-    PENDING = "pending"  # accepted; the old value may be served until it is dispatched
-    DONE = "done"
-    UNKNOWN = "unknown"  # marked, but what was asked to be verified could not be
-    FAILED = "failed"
-
-
-@dataclass(slots=True)
-class Receipt:
-    """What became of a request. Times in seconds since 1970."""
-
-    id: str
-    status: Status
-    strategy: Strategy
-    consistency: Consistency
-    reason: str
-    names: list[str]  # the keys, tags and namespaces that were asked for
-    submitted: float
-    epoch: int = 0
-    affected: list[str] = field(default_factory=list)  # in the order of removal, at most 100
-    affected_count: int = 0
-    depth: int = 0
-    limits: list[str] = field(default_factory=list)  # every limit that was met, in words
-    removed: dict[str, int] = field(default_factory=dict)  # entries, by tier
-    nodes_asked: list[str] = field(default_factory=list)
-    nodes_silent: list[str] = field(default_factory=list)
-    verified: list[str] = field(default_factory=list)  # tiers that serve nothing older now
-    not_verified: list[str] = field(default_factory=list)  # what this version can't prove
-    batch: int = 0  # requests that were dispatched together
-    worker_pid: int = 0
-    started: float = 0.0
-    marked: float = 0.0
-    finished: float = 0.0
-    error: str = ""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will be done."""
-        return self.status is not Status.PENDING
-
-    def to_json(self) -> str:
-        """The receipt as JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Receipt:
-        """The opposite of ``to_json``."""
-        data: dict[str, Any] = json.loads(text)
-        data["status"] = Status(data["status"])
-        data["strategy"] = Strategy(data["strategy"])
-        data["consistency"] = Consistency(data["consistency"])
-        return cls(**data)
-
-
-def pending_receipt(request: Request) -> Receipt:
-    """The receipt of a request that was accepted just now."""
-    names = [*request.keys, *request.tags, *request.namespaces]
-    return Receipt(
-        request.id,
-        Status.PENDING,
-        request.strategy,
-        request.consistency,
-        request.reason,
-        names,
-        request.at,
-    )
-
-
-def failed_receipt(request: Request, reason: str, now: float) -> Receipt:
-    """The receipt of a request that was given up."""
-    receipt = pending_receipt(request)
-    receipt.status, receipt.error, receipt.finished = Status.FAILED, reason, now
-    return receipt
 
 
 def request_from_wire(data: Mapping[str, object]) -> Request:

@@ -1,17 +1,20 @@
 """Stamps: what a value says of itself, so that a read can tell whether it is fresh.
 
-``epoch`` is a counter that only rises. ``as_of`` is the epoch taken *before* a value was
-computed; ``sources`` is everything it was made from: its key, its tags, its namespace and the
-sources of its inputs. A value is valid while no source was invalidated after ``as_of``. So an
-invalidation need not find all that hangs below it: the dependents know it themselves.
+The server's clock of invalidations stands at a *moment*: ``epoch`` is a counter that only rises,
+``incarnation`` names the history it counts in; a server that came back without all it knew begins
+a new one, in which nothing older is valid. A value carries the moment taken *before* it was
+computed and the *sources* it was made from: its key, its tags, its namespace and the sources of its
+inputs. It is valid while no source was invalidated after that moment. So an invalidation need not
+find all that hangs below: the dependents know it themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
-_OWN = "o:"
+#: Beyond so many, the sources of a value fold into a group that stands for them (SPEC 4).
+FOLD_BEYOND: Final = 100
 
 
 def source_of_key(key: str) -> str:
@@ -21,7 +24,7 @@ def source_of_key(key: str) -> str:
 
 def source_of_value(key: str) -> str:
     """The source that stands for the value of one key alone, not for what is derived from it."""
-    return f"{_OWN}{key}"
+    return f"o:{key}"
 
 
 def source_of_tag(tag: str) -> str:
@@ -34,40 +37,59 @@ def source_of_namespace(name: str) -> str:
     return f"n:{name}"
 
 
-#: The ``as_of`` of what was read outside the rule: never stored, nor what is made of it.
-POISON = -1
+def group_of(key: str) -> str:
+    """The source that stands for all that the value of a key was made from."""
+    return f"g:{key}"
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Since when a value holds, and what it was made from."""
-
-    as_of: int
-    sources: tuple[str, ...]
-
-    def merged(self, other: Stamp) -> Stamp:
-        """The stamp of something made from both: the older epoch, all sources."""
-        both = dict.fromkeys((*self.sources, *other.sources))
-        return Stamp(min(self.as_of, other.as_of), tuple(both))
-
-    def handed_on(self, epoch: int) -> Stamp:
-        """What a value found valid at ``epoch`` hands on to what is derived from it."""
-        inherited = tuple(s for s in self.sources if not s.startswith(_OWN))
-        return Stamp(epoch, inherited)
-
-    def valid(self, marks: Iterable[int | None]) -> bool:
-        """Whether none of the marks (the last invalidation of each source) is later."""
-        return all(mark is None or mark <= self.as_of for mark in marks)
+def own_sources(key: str) -> tuple[str, str, str]:
+    """The sources that every value of a key has; no stamp stores them, since the key tells."""
+    return f"o:{key}", f"k:{key}", f"n:{key.partition(':')[0]}"
 
 
-def own_stamp(key: str, namespace: str, tags: Iterable[str], as_of: int) -> Stamp:
+class Moment(NamedTuple):
+    """A reading of the clock of invalidations."""
+
+    incarnation: int
+    epoch: int
+
+
+#: What was read outside the rule (server down): never stored, nor what is made of it.
+POISON: Final = Moment(0, -1)
+
+
+class Stamp(NamedTuple):
+    """Since when a value holds, and what it was made from beside its own sources."""
+
+    as_of: Moment
+    sources: tuple[str, ...] = ()
+
+    def handed_on(self, key: str, found: Moment) -> Stamp:
+        """What the value of ``key``, found valid at a moment, hands on to what is made of it."""
+        _, of_key, of_namespace = own_sources(key)
+        return Stamp(found, (of_key, of_namespace, *self.sources))
+
+    def folded(self, key: str) -> Stamp:
+        """The same with one group in place of too many sources."""
+        if len(self.sources) <= FOLD_BEYOND:
+            return self
+        return Stamp(self.as_of, (group_of(key),))
+
+
+def merged(stamps: Sequence[Stamp]) -> Stamp:
+    """The stamp of something made from all of them: the oldest moment, every source."""
+    moments = {stamp.as_of for stamp in stamps}
+    # Of different histories, at least one has ended.
+    as_of = min(moments) if len({moment.incarnation for moment in moments}) == 1 else POISON
+    return Stamp(as_of, tuple(dict.fromkeys(s for stamp in stamps for s in stamp.sources)))
+
+
+def stamp_of_tags(tags: Iterable[str], as_of: Moment) -> Stamp:
     """The stamp of a value that was derived from nothing cached."""
-    sources = [source_of_value(key), source_of_key(key), source_of_namespace(namespace)]
-    return Stamp(as_of, (*sources, *map(source_of_tag, tags)))
+    return Stamp(as_of, tuple(map(source_of_tag, tags)))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A cached value with its stamp."""
 
     body: bytes
@@ -81,9 +103,8 @@ class Entry:
         return len(self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An entry that a tier found valid, and the epoch at which it did."""
+class Found(NamedTuple):
+    """An entry that a tier found valid, and the moment at which it did."""
 
     entry: Entry
-    epoch: int
+    moment: Moment

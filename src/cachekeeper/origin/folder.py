@@ -8,12 +8,11 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from cachekeeper.beneath import open_beneath
 from cachekeeper.core.keys import check_path
 from cachekeeper.core.ports import Version
 from cachekeeper.errors import ForbiddenPath, InvalidInput, OriginMissing, OriginUnavailable
 
-#: A link is not followed, and a pipe not waited for.
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
@@ -44,7 +43,8 @@ class FolderOrigin:
     def read(self, path: str) -> bytes:
         """The content; raises as ``stat`` does."""
         with _Errors(self.folder, path):
-            handle = self._open(path)
+            # Not through the name: no part may have become a link since it was looked up.
+            handle = open_beneath(self.folder, *self._locate(path).relative_to(self.folder).parts)
             with os.fdopen(handle, "rb") as file:
                 _check_regular(os.fstat(handle), path)
                 return file.read()
@@ -60,18 +60,6 @@ class FolderOrigin:
         shown = (name for name in names if not name.startswith("."))
         paths = (f"{parent}/{name}" if parent else name for name in shown)
         return sorted(p for p in paths if _can_be_asked_for(p))
-
-    def _open(self, path: str) -> int:
-        # Part by part: none of them must have become a link since the way was looked up.
-        parts = self._locate(path).relative_to(self.folder).parts
-        handle = os.open(self.folder, _FLAGS)
-        for part in parts:
-            try:
-                below = os.open(part, _FLAGS, dir_fd=handle)
-            finally:
-                os.close(handle)
-            handle = below
-        return handle
 
     def _locate(self, path: str) -> Path:
         real = self._inside(self.folder / check_path(path), path)

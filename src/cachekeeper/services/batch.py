@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from cachekeeper.core.ports import Clock, Pending
-from cachekeeper.core.request import Receipt
+from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.services.invalidate import Invalidator
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachekeeper.core.device import DEMAND, Held
-from cachekeeper.core.keys import check_device, check_path
+from cachekeeper.core.keys import check_device, check_path, file_key
 from cachekeeper.core.ports import Clock, Devices, Files
 from cachekeeper.core.retention import Priority, rank
-from cachekeeper.core.stamps import Entry
+from cachekeeper.core.stamps import Entry, own_sources
 from cachekeeper.errors import Busy, QuotaExceeded
 
 RESERVATION_S = 60.0
@@ -84,8 +84,9 @@ class DeviceCaches:
             held = Held(
                 digest,
                 entry.size,
-                entry.stamp.as_of,
-                entry.stamp.sources,
+                entry.stamp.as_of.incarnation,
+                entry.stamp.as_of.epoch,
+                (*own_sources(file_key(path)), *entry.stamp.sources),
                 priority,
                 now,
                 now + priority.lifetime_s,

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cachekeeper.core.keys import check_key, namespace_of
+from cachekeeper.core.keys import check_key
 from cachekeeper.core.ports import Cause, Causes, Clock, Edges, Tier
-from cachekeeper.core.stamps import (
-    Found,
-    Stamp,
-    source_of_key,
-    source_of_namespace,
-    source_of_value,
-)
+from cachekeeper.core.stamps import Found, Stamp, own_sources, source_of_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +18,7 @@ class Held:
     size: int
     age_s: float
     expires_in_s: float
-    as_of: int
+    as_of: int  # epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +57,13 @@ class Explainer:
 
     def _held(self, tier: str, found: Found) -> Held:
         entry, now = found.entry, self._now()
-        return Held(tier, entry.size, now - entry.filled, entry.expires - now, entry.stamp.as_of)
+        return Held(
+            tier, entry.size, now - entry.filled, entry.expires - now, entry.stamp.as_of.epoch
+        )
 
 
 def _sources(key: str, inputs: Iterable[str], stamps: Iterable[Stamp]) -> list[str]:
     """Everything whose invalidation concerns the key, as far as is known."""
-    own = [source_of_value(key), source_of_key(key), source_of_namespace(namespace_of(key))]
+    own = own_sources(key)
     above = [source_of_key(u) for u in inputs]
     return list(dict.fromkeys([*own, *above, *(s for stamp in stamps for s in stamp.sources)]))

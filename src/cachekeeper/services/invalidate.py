@@ -1,60 +1,72 @@
-"""The way of an invalidation in a worker: mark, let the nodes follow, purge, write the receipt."""
+"""The way of an invalidation in a worker: mark, confirm, receipt; then purge, as hygiene."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cachekeeper.core.graph import Affected
-from cachekeeper.core.ports import Clock, Garbage, Marks, Nodes, Receipts
-from cachekeeper.core.request import (
-    Receipt,
-    Request,
-    Status,
-    failed_receipt,
-    pending_receipt,
-)
-from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES
+from cachekeeper.core.ports import Clock, Garbage, Marks, Receipts
+from cachekeeper.core.receipt import Receipt, Status, failed_receipt, pending_receipt
+from cachekeeper.core.request import Request
+from cachekeeper.core.stamps import Moment
+from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
+from cachekeeper.services.confirm import Confirmation, Confirmer
 from cachekeeper.services.purge import Purger
 
 AFFECTED_SHOWN = 100
-POLL_S = 0.001
-#: What no receipt of this version vouches for.
-NOT_VERIFIED = ["a server that was restored from an older state"]
+ATTEMPTS = 4
+#: Keys that are purged right after the receipt; more are left to the background.
+AT_ONCE = 1000
+NOT_PURGED = "tags and namespaces: what they hold is stale by its stamp, gone when read or expired"
 
 
 class Invalidator:
-    """Carries out requests. ``worker`` is the pid that receipts name."""
+    """Carries out requests.
+
+    ``defer`` has ``finish`` called in the background; ``worker`` is the pid that receipts name.
+    """
 
     def __init__(
         self,
         *,
         marks: Marks,
-        nodes: Nodes,
+        confirmer: Confirmer,
         receipts: Receipts,
         garbage: Garbage,
         purger: Purger,
-        outwait_s: float,
+        defer: Callable[[Request], None],
         now: Clock,
         worker: int,
     ) -> None:
-        self._marks, self._nodes, self._receipts = marks, nodes, receipts
-        self._garbage, self._purger = garbage, purger
-        self._outwait_s, self._now, self._worker = outwait_s, now, worker
+        self._marks, self._confirmer, self._receipts = marks, confirmer, receipts
+        self._garbage, self._purger, self._defer = garbage, purger, defer
+        self._now, self._worker = now, worker
 
     def run(self, requests: Sequence[Request]) -> list[Receipt]:
         """Invalidate a batch; sending a request twice has its effect once."""
         receipts = [self._begin(request, len(requests)) for request in requests]
+        strict = any(CONSISTENCIES[request.consistency].verified for request in requests)
+        seen = self._mark_and_confirm(requests, receipts, strict=strict)
         for request, receipt in zip(requests, receipts, strict=True):
-            receipt.epoch = self._marks.mark(request, self._now())
-            receipt.marked = self._now()
-        strict = any(CONSISTENCIES[r.consistency].verified for r in requests)
-        self._follow(receipts, wait=strict)
-        self._purge(requests, receipts)
-        for receipt in receipts:
+            _conclude(receipt, seen, strict=CONSISTENCIES[request.consistency].verified)
             receipt.finished = self._now()
+        # The promise is kept from here on, however long it takes to remove bytes.
         self._receipts.save(receipts)
+        self._purge(requests, receipts)
         return receipts
+
+    def finish(self, request_id: str, keys: Iterable[str]) -> int:
+        """Purge what was too much to be purged at once; returns how many keys that were."""
+        receipt = self._receipts.load(request_id)
+        reached = self._purger.reach(keys)
+        if receipt is None:  # long ago: nobody waits for it
+            self._purger.remove(reached.order)
+        else:
+            _report(receipt, reached)
+            receipt.removed = self._remove(receipt.strategy, reached.order)
+            receipt.purged = True
+            self._receipts.save([receipt])
+        return len(reached.order)
 
     def refuse(self, request: Request, error: Exception) -> Receipt:
         """The receipt of a request that was given up."""
@@ -68,56 +80,79 @@ class Invalidator:
         receipt.batch, receipt.worker_pid, receipt.started = batch, self._worker, self._now()
         return receipt
 
-    def _follow(self, receipts: Sequence[Receipt], *, wait: bool) -> None:
-        """Find out which nodes have dropped what was marked.
+    def _mark_and_confirm(
+        self, requests: Sequence[Request], receipts: Sequence[Receipt], *, strict: bool
+    ) -> Confirmation:
+        if not strict:
+            return self._confirmer.look(self._mark(requests, receipts))
+        attempts = 0
+        while True:  # a mark that a restarted server may have lost is set again
+            attempts += 1
+            seen = self._confirmer.confirm(self._mark(requests, receipts))
+            if seen.holds or attempts == ATTEMPTS:
+                return seen
 
-        A node serves from memory only within a lease that it counts from when it last *asked*
-        for the log, and it applies what it is told before it extends the lease. So one that has
-        not asked since the mark can't serve once a lease (and drift) has passed, cut off or not.
-        """
-        epoch = max(receipt.epoch for receipt in receipts)
-        end = time.monotonic() + self._outwait_s
-        asked = sorted(self._nodes.acknowledged())
-        silent = asked
-        while True:
-            acks = self._nodes.acknowledged()
-            silent = [node for node in silent if acks.get(node, epoch) < epoch]
-            outwaited = time.monotonic() >= end
-            if not silent or not wait or outwaited:
-                break
-            time.sleep(POLL_S)
-        if wait:
-            self._nodes.leave(silent)
-        clean = not silent or wait
-        for receipt in receipts:
-            receipt.nodes_asked, receipt.nodes_silent = asked, silent
-            receipt.verified = ["disk", "redis", *(["memory"] if clean else [])]
-            receipt.not_verified = NOT_VERIFIED + ([] if clean else ["memory of silent nodes"])
-            receipt.status = Status.DONE
+    def _mark(self, requests: Sequence[Request], receipts: Sequence[Receipt]) -> Moment:
+        moment = Moment(0, 0)
+        for request, receipt in zip(requests, receipts, strict=True):
+            marked = self._marks.mark(request, self._now())
+            receipt.epoch, receipt.marked = marked.epoch, self._now()
+            moment = max(moment, marked)
+        return moment
 
     def _purge(self, requests: Sequence[Request], receipts: Sequence[Receipt]) -> None:
         at_once: list[str] = []
+        deferred: list[Request] = []
         for request, receipt in zip(requests, receipts, strict=True):
             reached = self._reach(request)
-            _report(receipt, request, reached)
-            if STRATEGIES[request.strategy].purges:
-                at_once.extend(reached.order)
+            _report(receipt, reached)
+            receipt.purged = not reached.unfinished
+            if request.tags or request.namespaces:
+                receipt.limits.append(NOT_PURGED)
+            if reached.unfinished:
+                deferred.append(request)
             else:
-                self._garbage.add(reached.order, self._now())
-        if at_once:
-            removed = self._purger.remove(list(dict.fromkeys(at_once)))
-            for receipt in receipts:
-                receipt.removed = removed
+                at_once.extend(reached.order)
+        # A batch is of one strategy.
+        removed = self._remove(requests[0].strategy, _unique(at_once)) if at_once else {}
+        for receipt in receipts:
+            receipt.removed = removed
+        self._receipts.save(receipts)
+        for request in deferred:  # not before: the end of it is written into the receipt, too
+            self._defer(request)
+
+    def _remove(self, strategy: Strategy, keys: Sequence[str]) -> dict[str, int]:
+        """Remove bytes, now or at the next sweep; returns how many entries there were, by tier."""
+        if STRATEGIES[strategy].purges:
+            return self._purger.remove(keys)
+        self._garbage.add(keys, self._now())
+        return {}
 
     def _reach(self, request: Request) -> Affected:
         if not request.cascade:
             return Affected(list(request.keys), 0)
-        return self._purger.reach(request.keys)
+        return self._purger.reach(request.keys, AT_ONCE)
 
 
-def _report(receipt: Receipt, request: Request, reached: Affected) -> None:
+def _unique(keys: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(keys))
+
+
+def _conclude(receipt: Receipt, seen: Confirmation, *, strict: bool) -> None:
+    receipt.nodes_asked, receipt.nodes_fenced = seen.asked, seen.fenced
+    receipt.verified = ["disk", "redis", *(["memory"] if seen.holds else [])]
+    receipt.status = Status.DONE if seen.holds or not strict else Status.UNKNOWN
+    if not seen.holds and strict:
+        receipt.error = "the server restarted while the nodes were asked"
+
+
+def _report(receipt: Receipt, reached: Affected) -> None:
     receipt.affected = reached.order[:AFFECTED_SHOWN]
     receipt.affected_count, receipt.depth = len(reached.order), reached.depth
+    if reached.unfinished:
+        receipt.limits.append(
+            f"size budget: more than {AT_ONCE} keys; the purge goes on in the background"
+        )
     if reached.beyond:
         receipt.limits.append(
             f"depth limit: the purge stopped before {len(reached.beyond)} deeper keys; "
@@ -125,7 +160,3 @@ def _report(receipt: Receipt, request: Request, reached: Affected) -> None:
         )
     if reached.cycles:
         receipt.limits.append(f"{len(reached.cycles)} cycles, each removed as a whole")
-    if request.tags or request.namespaces:
-        receipt.limits.append(
-            "tags and namespaces: what they hold is stale by its stamp, gone when read or expired"
-        )

@@ -17,10 +17,10 @@ class Purger:
     def __init__(self, graph: GraphSnapshot, tiers: Sequence[Tier], depth_limit: int) -> None:
         self._graph, self._tiers, self._depth_limit = graph, tiers, depth_limit
 
-    def reach(self, keys: Iterable[str]) -> Affected:
-        """What hangs below the keys, sources first."""
+    def reach(self, keys: Iterable[str], budget: int | None = None) -> Affected:
+        """What hangs below the keys, sources first; not more than the budget."""
         with self._graph.current() as graph:
-            return affected(graph, keys, self._depth_limit)
+            return affected(graph, keys, self._depth_limit, budget)
 
     def remove(self, order: Sequence[str]) -> dict[str, int]:
         """Remove entries in the given order; returns how many there were, by tier."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from cachekeeper.core.ports import Clock, Nodes, Pending, Receipts, TrimmableMarks
-from cachekeeper.core.request import failed_receipt
+import time
 
-LEASES_UNTIL_GONE = 3
+from cachekeeper.core.ports import Clock, Nodes, Pending, Receipts, TrimmableMarks
+from cachekeeper.core.receipt import failed_receipt
+
+LEASES_UNTIL_GONE = 30
+GROUP_SLACK_S = 60.0
 GIVEN_UP = "claimed too often: its workers died or did not finish in time"
 
 
@@ -20,11 +23,13 @@ class Recovery:
         receipts: Receipts,
         marks: TrimmableMarks,
         lease_s: float,
+        outwait_s: float,
         record_s: float,
         longest_life_s: float,
         now: Clock,
     ) -> None:
         self._pending, self._nodes, self._receipts, self._marks = pending, nodes, receipts, marks
+        self._outwait_s = outwait_s
         self._lease_s, self._record_s, self._longest_life_s = lease_s, record_s, longest_life_s
         self._now = now
 
@@ -37,8 +42,10 @@ class Recovery:
 
     def clean(self) -> dict[str, int]:
         """Forget requests that belong to no set, and nodes that have been silent for leases."""
-        silent = self._nodes.silent_since(self._now() - LEASES_UNTIL_GONE * self._lease_s)
-        self._nodes.leave(silent)
+        silent = self._nodes.fence_silent(LEASES_UNTIL_GONE * self._lease_s)
+        if silent:  # one of them may live, and serve until the lease that it holds is over
+            time.sleep(self._outwait_s)
+            self._nodes.leave(silent)
         return {"requests_forgotten": self._pending.orphans(), "nodes_forgotten": len(silent)}
 
     def trim(self) -> dict[str, int]:
@@ -46,4 +53,5 @@ class Recovery:
         now = self._now()
         records = self._receipts.trim(now - self._record_s)
         marks = self._marks.trim(now - self._longest_life_s)
-        return {"records_trimmed": records, "marks_trimmed": marks}
+        groups = self._marks.drop_groups(now - GROUP_SLACK_S)
+        return {"records_trimmed": records, "marks_trimmed": marks, "groups_dropped": groups}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from cachekeeper.beneath import folder_beneath, open_beneath
 from cachekeeper.core.keys import check_device
 from cachekeeper.store.blobs import Blobs, aside
 
@@ -20,31 +21,40 @@ class DeviceFiles:
 
     def __init__(self, folder: Path, blobs: Blobs) -> None:
         self._folder, self._blobs = folder, blobs
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put(self, device: str, path: str, body: bytes) -> str:
-        """Give a device a copy, replacing its old one in one step; returns the SHA-256."""
+        """Give a device a copy, replacing its old one in one step; returns the SHA-256.
+
+        Raises:
+            OSError: the disk is full, or a folder is not what it should be.
+        """
         digest = self._blobs.put(body)
-        if not self._blobs.link(digest, self._file(device, path)):  # collected in between
+        if not self.restore(device, path, digest):  # collected in between
             digest = self._blobs.put(body)
-            self._blobs.link(digest, self._file(device, path))
+            self.restore(device, path, digest)
         return digest
 
     def restore(self, device: str, path: str, digest: str) -> bool:
         """Make a device's copy the given content again; False when that content is gone."""
-        return self._blobs.link(digest, self._file(device, path))
+        with self._folder_of(device, make=True) as folder:
+            return self._blobs.link(digest, folder, _name(path))
 
     def get(self, device: str, path: str, digest: str) -> bytes | None:
         """The device's copy of a content; None when it has none, or a copy of another."""
         try:
-            with self._file(device, path).open("rb") as file:
-                return file.read() if self._blobs.is_link(digest, file.fileno()) else None
+            handle = open_beneath(self._folder, check_device(device), _name(path))
         except FileNotFoundError:
             return None
+        with os.fdopen(handle, "rb") as file:
+            return file.read() if self._blobs.is_link(digest, handle) else None
 
     def delete(self, device: str, path: str) -> None:
         """Take a device's copy away."""
-        for name in (self._file(device, path), aside(self._file(device, path))):
-            name.unlink(missing_ok=True)
+        with suppress(FileNotFoundError), self._folder_of(device) as folder:
+            for name in (_name(path), aside(_name(path))):
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
 
     def bytes_on_disk(self, device: str) -> int:
         """What the device's files take, asked of the file system, not of the ledger."""
@@ -59,5 +69,9 @@ class DeviceFiles:
         """Where the device's files are."""
         return self._folder / check_device(device)
 
-    def _file(self, device: str, path: str) -> Path:
-        return self.folder_of(device) / hashlib.sha256(path.encode()).hexdigest()
+    def _folder_of(self, device: str, *, make: bool = False) -> AbstractContextManager[int]:
+        return folder_beneath(self._folder, check_device(device), make=make)
+
+
+def _name(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()

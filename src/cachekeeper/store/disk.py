@@ -6,13 +6,15 @@ stamped record like any other, checked at every read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import logging
+from collections.abc import Callable, Iterable
 
 from cachekeeper.core.stamps import Found
 from cachekeeper.store.blobs import Blobs
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.values import Records
+
+log = logging.getLogger(__name__)
 
 
 class DiskTier:
@@ -20,22 +22,38 @@ class DiskTier:
 
     name = "disk"
 
-    def __init__(self, blobs: Blobs, connection: Connection) -> None:
+    def __init__(
+        self, blobs: Blobs, connection: Connection, wants: Callable[[str, int], bool]
+    ) -> None:
         self._blobs, self._bindings = blobs, Records(connection, connection.layout.binding)
+        self._wants = wants
 
     def read(self, key: str) -> Found | None:
         """The value, if its binding is fresh and its blob is on this host."""
         bound = self._bindings.read(key)
         if bound is None:
             return None
-        body = self._blobs.get(bound.entry.body.decode())
-        return None if body is None else replace(bound, entry=replace(bound.entry, body=body))
+        body = self._blobs.get(bound.entry.body.hex())
+        return None if body is None else bound._replace(entry=bound.entry._replace(body=body))
 
-    def fill(self, key: str, found: Found) -> int | None:
+    def takes(self, key: str, size: int) -> bool:
+        """Whether a key's value of a size belongs on disk."""
+        return self._wants(key, size)
+
+    def fill(self, key: str, found: Found) -> Found | None:
         """Blob first, binding second: a crash between leaves garbage that a sweep collects."""
-        digest = self._blobs.put(found.entry.body)
-        bound = replace(found.entry, body=digest.encode())
-        return self._bindings.fill(key, replace(found, entry=bound))
+        if not self.takes(key, found.entry.size):
+            return None
+        try:
+            digest = self._blobs.put(found.entry.body)
+        except OSError as error:  # the value is there all the same, and other tiers may take it
+            log.warning("blob_not_stored key=%s: %s", key, error)
+            return found
+        bound = found._replace(entry=found.entry._replace(body=bytes.fromhex(digest)))
+        stored = self._bindings.fill(key, bound)
+        if stored is None:
+            return None
+        return stored._replace(entry=stored.entry._replace(body=found.entry.body))
 
     def remove(self, keys: Iterable[str]) -> int:
         """Delete bindings; the blobs go when nobody else names them."""
@@ -47,5 +65,5 @@ class DiskTier:
 
     def collect(self, min_age_s: float) -> tuple[int, int]:
         """Delete blobs that nothing names: (blobs, bytes)."""
-        referenced = {body.decode() for body in self._bindings.bodies()}
+        referenced = {body.hex() for body in self._bindings.bodies()}
         return self._blobs.collect(referenced, min_age_s)

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
-from cachekeeper.errors import CacheUnavailable
+from cachekeeper.errors import CacheFull, CacheUnavailable
+from cachekeeper.store.redis.incarnation import Incarnations
 from cachekeeper.store.redis.layout import Layout
 
 Arg = str | bytes | int | float
 
 
+class Script(NamedTuple):
+    """A script as the server knows it."""
+
+    digest: str
+    source: str
+
+
 @cache
-def source(name: str) -> str:
-    """The text of ``lua/<name>.lua``."""
-    return (files(__package__) / "lua" / f"{name}.lua").read_text()
+def script(name: str) -> Script:
+    """``lua/<name>.lua``."""
+    source = (files(__package__) / "lua" / f"{name}.lua").read_text()
+    return Script(hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), source)
 
 
 class Connection:
@@ -29,6 +40,7 @@ class Connection:
 
     def __init__(self, url: str, deployment: str, *, timeout_s: float = 2.0) -> None:
         self.url, self.layout = url, Layout(deployment)
+        self.incarnations = Incarnations(self.layout.clock, script("clock").source)
         # Any: redis-py types every reply as bytes or str, whatever the connection decodes; here
         # all replies are bytes, and each adapter returns typed values.
         self.redis: Any = redis.Redis.from_url(
@@ -36,26 +48,47 @@ class Connection:
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 1),  # a restarted server; a dead one is told soon
+            redis_connect_func=self.incarnations.check,
         )
-        self._scripts: dict[str, Any] = {}
 
-    def run(self, script: str, keys: list[str], args: list[Arg], pipe: Any = None) -> Any:
-        """Run a script by name, in ``pipe`` if one is given.
+    def run(self, name: str, keys: list[str], args: list[Arg]) -> Any:
+        """Run a script by its name.
 
         Raises:
             CacheUnavailable: the server can't be reached.
+            CacheFull: it has no room for what the script would write.
         """
-        registered = self._scripts.get(script)
-        if registered is None:
-            registered = self._scripts[script] = self.redis.register_script(source(script))
-        if pipe is not None:
-            return registered(keys=keys, args=args, client=pipe)
-        with reachable():
-            return registered(keys=keys, args=args)
+        try:
+            return self._call(name, keys, args)
+        except redis.ResponseError as error:
+            if "NOCLOCK" not in str(error):
+                raise
+        self.redis.connection_pool.disconnect()  # to be greeted anew, and begin anew
+        return self._call(name, keys, args)
+
+    def _call(self, name: str, keys: list[str], args: list[Arg]) -> Any:
+        digest, source = script(name)
+        try:
+            try:
+                return self.redis.execute_command("EVALSHA", digest, len(keys), *keys, *args)
+            except NoScriptError:
+                return self.redis.execute_command("EVAL", source, len(keys), *keys, *args)
+        except redis.OutOfMemoryError as error:
+            raise CacheFull(f"cache server: {error}") from error
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise CacheUnavailable(f"cache server: {error}") from error
 
     def close(self) -> None:
         """Close all sockets."""
         self.redis.close()
+
+
+def meet(url: str, deployment: str) -> None:
+    """Connect once, and learn which incarnation there is. Raises CacheUnavailable."""
+    connection = Connection(url, deployment)
+    with reachable():
+        connection.redis.ping()
+    connection.close()
 
 
 @contextmanager

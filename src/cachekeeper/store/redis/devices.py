@@ -46,6 +46,7 @@ class RedisDevices:
             layout.marks,
             layout.events(device),
             layout.last_read(device),
+            layout.clock,
         ]
         settled = WEIGHT_AGE * now / HORIZON_S
         args: list[Arg] = [path, now, repr(settled), WEIGHT_USAGE, FULL_USAGE, EVENTS_KEPT]

@@ -32,6 +32,10 @@ class RedisGraph:
         keys = [layout.graph_nodes, layout.graph_log, layout.graph_in(key)]
         return int(self._c.run("link", keys, [key, LOG_LENGTH, layout.graph_out(""), *inputs]))
 
+    def add(self, key: str, inputs: Iterable[str]) -> int:
+        """Say that a key was derived from more than was said before; edges added."""
+        return self.link(key, dict.fromkeys([*self.inputs(key), *inputs]))
+
     def inputs(self, key: str) -> list[str]:
         """What a key was derived from."""
         return self._members(self._c.layout.graph_in(key))

@@ -13,12 +13,17 @@ from typing import Final
 #: Patterns, after the hash tag, of keys without expiry. The device keys are among them because
 #: a ledger that the server may evict is no hard cap.
 TRUTH: Final = (
-    "epoch",
+    "clock",
     "marks",
     "log",
-    "nodes",
     "acks",
+    "renewals",
+    "fenced",
     "graph:*",
+    "groups",
+    "group:*",
+    "groups_of:*",
+    "subgroups:*",
     "pending:*",
     "requests",
     "inflight",
@@ -35,13 +40,15 @@ class Layout:
 
     def __init__(self, deployment: str) -> None:
         self.prefix = f"{{{deployment}}}:"
-        self.epoch = self._key("epoch")  # counter of invalidations
+        self.clock = self._key("clock")  # hash: incarnation, epoch, run id of the server
         self.marks = self._key("marks")  # zset: source -> epoch of its last invalidation
         self.log = self._key("log")  # stream, id <epoch>-0: what was invalidated, and why
-        self.nodes = self._key("nodes")  # zset: node -> last heartbeat, server ms
-        self.acks = self._key("acks")  # hash: node -> epoch applied
+        self.acks = self._key("acks")  # hash: node -> epoch applied: the membership
+        self.renewals = self._key("renewals")  # zset: node -> its last renewal, server's seconds
+        self.fenced = self._key("fenced")  # set: nodes that get no lease any more
         self.expiry = self._key("expiry")  # zset: key -> expiry, seconds
         self.lazy = self._key("lazy")  # zset: key -> when its bytes became garbage
+        self.groups = self._key("groups")  # zset: group -> when nobody names it any more
         self.graph_nodes = self._key("graph:nodes")  # set
         self.graph_log = self._key("graph:log")  # stream of changes
         self.graph_stats = self._key("graph:stats")  # hash, from the last refresh
@@ -58,11 +65,11 @@ class Layout:
         return self.prefix + rest
 
     def value(self, key: str) -> str:
-        """Hash: a value of the Redis tier."""
+        """String: a value of the Redis tier (see lua/fill.lua)."""
         return self._key(f"value:{key}")
 
     def binding(self, key: str) -> str:
-        """Hash: which blob of the disk tier is the value of a key."""
+        """String: which blob of the disk tier is the value of a key."""
         return self._key(f"binding:{key}")
 
     def pending(self, strategy: str) -> str:
@@ -70,12 +77,28 @@ class Layout:
         return self._key(f"pending:{strategy}")
 
     def marked(self, request: str) -> str:
-        """String: the epoch at which a request was marked, so that it is marked once."""
+        """Hash: the moment at which a request was marked, so that it is marked once."""
         return self._key(f"marked:{request}")
 
     def receipt(self, request: str) -> str:
         """String: a receipt as JSON."""
         return self._key(f"receipt:{request}")
+
+    def group(self, group: str) -> str:
+        """Set: the sources that a group stands for."""
+        return self._key(f"group:{group}")
+
+    def subgroups(self, group: str) -> str:
+        """Set: those of them that are groups themselves."""
+        return self._key(f"subgroups:{group}")
+
+    def groups_of(self, source: str) -> str:
+        """Set: the groups that a source belongs to."""
+        return self._key(f"groups_of:{source}")
+
+    def ended(self, request: str) -> str:
+        """List: something to wait on until a request has ended."""
+        return self._key(f"ended:{request}")
 
     def graph_out(self, key: str) -> str:
         """Set: what was derived from a key."""

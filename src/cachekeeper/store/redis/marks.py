@@ -1,4 +1,4 @@
-"""Marks, their log, and the nodes that follow it."""
+"""Marks: what was invalidated when, and why; trimmed when no value can be older."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cachekeeper.core.request import Request
-from cachekeeper.core.stamps import source_of_key
+from cachekeeper.core.stamps import Moment
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 
 TRIM_CHUNK = 500
+GROUPS_A_SWEEP = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +31,31 @@ class RedisMarks:
     def __init__(self, connection: Connection, remember_s: float) -> None:
         self._c, self._remember_s = connection, remember_s
 
-    def epoch(self) -> int:
-        """The current epoch; take it before computing a value."""
+    def now(self) -> Moment:
+        """The moment; take it before computing a value."""
         with reachable():
-            return int(self._c.redis.get(self._c.layout.epoch) or 0)
+            clock = self._c.redis.hmget(self._c.layout.clock, "incarnation", "epoch")
+        moment = Moment(int(clock[0] or 0), int(clock[1] or 0))
+        self._c.incarnations.saw(moment)
+        return moment
 
-    def mark(self, request: Request, now: float) -> int:
-        """Make everything stale that was made from the request's seeds; returns the epoch."""
+    def mark(self, request: Request, now: float) -> Moment:
+        """Make everything stale that was made from the request's seeds; returns the moment."""
         layout = self._c.layout
-        keys = [layout.epoch, layout.marks, layout.log, layout.marked(request.id)]
+        keys = [layout.clock, layout.marks, layout.log, layout.marked(request.id)]
         remember = max(1, int(self._remember_s))
         args: list[Arg] = [remember, request.id, now, request.strategy, request.reason]
-        return int(self._c.run("mark", keys, [*args, *request.seeds]))
+        found = self._c.run("mark", keys, [*args, layout.groups_of(""), *request.seeds])
+        moment = Moment(*map(int, found))
+        self._c.incarnations.saw(moment)
+        return moment
+
+    def declare(self, source: str, inputs: Iterable[str], as_of: Moment, expires: float) -> bool:
+        """Say that what ``source`` stands for was made from more; False if that is stale by now."""
+        layout = self._c.layout
+        prefixes = [layout.groups_of(""), layout.group(""), layout.subgroups("")]
+        args: list[Arg] = [source, as_of.epoch, expires, *prefixes, *inputs]
+        return bool(self._c.run("declare", [layout.groups, layout.marks], args))
 
     def last(self, sources: Iterable[str]) -> Marked | None:
         """The latest invalidation of any of the sources, if it is still in the log."""
@@ -53,13 +67,6 @@ class RedisMarks:
             at = f"{max(epochs)}-0"
             lines = self._c.redis.xrange(self._c.layout.log, at, at)
         return parse(*lines[0]) if lines else None
-
-    def keys_marked(self, keys: Iterable[str]) -> list[str]:
-        """Those of the keys that were invalidated themselves at some time."""
-        keys = list(keys)
-        with reachable():
-            found = self._c.redis.zmscore(self._c.layout.marks, [source_of_key(k) for k in keys])
-        return [key for key, epoch in zip(keys, found, strict=True) if epoch is not None]
 
     def trim(self, before: float) -> int:
         """Forget marks set before a time that no stored value can be older than.
@@ -82,49 +89,18 @@ class RedisMarks:
             if len(old) < len(lines):
                 return gone
 
-
-class RedisNodes:
-    """The processes that hold a memory tier, and how far each has followed the log."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
-
-    def report(self, node: str, epoch: int, now: float) -> None:
-        """A node says that it lives and has applied the log up to an epoch."""
-        with reachable(), self._c.redis.pipeline() as pipe:
-            pipe.zadd(self._c.layout.nodes, {node: now})
-            pipe.hset(self._c.layout.acks, node, epoch)
-            pipe.execute()
-
-    def leave(self, nodes: Iterable[str]) -> None:
-        """Forget nodes; they serve nothing from memory any more."""
-        gone = list(nodes)
-        if gone:
-            with reachable(), self._c.redis.pipeline() as pipe:
-                pipe.zrem(self._c.layout.nodes, *gone)
-                pipe.hdel(self._c.layout.acks, *gone)
-                pipe.execute()
-
-    def acknowledged(self) -> dict[str, int]:
-        """Every registered node and the epoch it has applied."""
-        with reachable(), self._c.redis.pipeline() as pipe:
-            pipe.zrange(self._c.layout.nodes, 0, -1)
-            pipe.hgetall(self._c.layout.acks)
-            names, acks = pipe.execute()
-        return {name.decode(): int(acks.get(name, 0)) for name in names}
-
-    def silent_since(self, before: float) -> list[str]:
-        """Nodes whose last report is older than a time."""
+    def drop_groups(self, now: float) -> int:
+        """Forget the groups that no value names any more; returns how many."""
+        layout = self._c.layout
         with reachable():
-            found = self._c.redis.zrangebyscore(self._c.layout.nodes, "-inf", before)
-        return [name.decode() for name in found]
-
-    def follow(self, after: int, block_ms: int) -> tuple[int, list[Marked]]:
-        """The log after an epoch, waiting up to ``block_ms`` for it: (current epoch, lines)."""
-        with reachable():
-            streams = self._c.redis.xread({self._c.layout.log: f"{after}-0"}, block=block_ms)
-            current = int(self._c.redis.get(self._c.layout.epoch) or 0)
-        return current, [parse(*line) for line in (_lines(streams))]
+            due = self._c.redis.zrange(
+                layout.groups, "-inf", now, byscore=True, offset=0, num=GROUPS_A_SWEEP
+            )
+        gone = 0
+        for group in (raw.decode() for raw in due):
+            keys = [layout.groups, layout.group(group), layout.subgroups(group)]
+            gone += int(self._c.run("drop_group", keys, [group, now, layout.groups_of("")]))
+        return gone
 
 
 def parse(line_id: bytes, data: dict[bytes, bytes]) -> Marked:
@@ -137,14 +113,3 @@ def parse(line_id: bytes, data: dict[bytes, bytes]) -> Marked:
         reason=data[b"reason"].decode(),
         sources=tuple(data[b"sources"].decode().split("\n")),
     )
-
-
-def _lines(streams: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """The lines of the one stream that was asked for, in RESP2's and RESP3's shape."""
-    if not streams:
-        return []
-    if isinstance(streams, dict):
-        found = next(iter(streams.values()))
-        return list(found[0]) if found and isinstance(found[0], list) else list(found)
-    assert isinstance(streams, list)
-    return list(streams[0][1])

@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cachekeeper.core.request import Receipt, Request, pending_receipt, request_from_wire
+from cachekeeper.core.receipt import Receipt, pending_receipt
+from cachekeeper.core.request import Request, request_from_wire
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 
 ATTEMPTS = 4  # claims of one request before it is buried
 REAP_AT_MOST = 1000
 DEAD_KEPT = 1000
+SAVED_AT_ONCE = 500
+RING_S = 30  # for whoever waits just now; others look at the receipt
 ACTIVITY_KEPT_S = 7 * 86400
 
 
@@ -24,22 +27,27 @@ class RedisReceipts:
 
     def save(self, receipts: Iterable[Receipt]) -> None:
         """Write receipts and their place in the list of records."""
-        layout, keep = self._c.layout, max(1, int(self._keep_s))
-        with reachable(), self._c.redis.pipeline(transaction=False) as pipe:
-            for receipt in receipts:
-                pipe.set(layout.receipt(receipt.id), receipt.to_json(), ex=keep)
-                pipe.zadd(layout.records, {receipt.id: receipt.submitted})
-            pipe.expire(layout.records, keep)
-            pipe.execute()
+        receipts = list(receipts)
+        for start in range(0, len(receipts), SAVED_AT_ONCE):
+            self._save(receipts[start : start + SAVED_AT_ONCE], only_new=False)
 
     def open(self, receipt: Receipt) -> None:
         """Write the receipt of a request that is about to be sent, unless there is one already."""
+        self._save([receipt], only_new=True)
+
+    def _save(self, receipts: list[Receipt], *, only_new: bool) -> None:
         layout, keep = self._c.layout, max(1, int(self._keep_s))
-        with reachable(), self._c.redis.pipeline(transaction=False) as pipe:
-            pipe.set(layout.receipt(receipt.id), receipt.to_json(), ex=keep, nx=True)
-            pipe.zadd(layout.records, {receipt.id: receipt.submitted}, nx=True)
-            pipe.expire(layout.records, keep)
-            pipe.execute()
+        keys, args = [layout.records], list[Arg]([keep, RING_S, int(only_new)])
+        for receipt in receipts:
+            keys += [layout.receipt(receipt.id), layout.ended(receipt.id)]
+            ended = str(receipt.status) if receipt.ended else ""
+            args += [receipt.id, receipt.to_json(), receipt.submitted, ended]
+        self._c.run("save_receipts", keys, args)
+
+    def listen(self, request_id: str, timeout_s: float) -> None:
+        """Wait until a receipt is saved as ended, or a while; one listener hears of each save."""
+        with reachable():
+            self._c.redis.blpop([self._c.layout.ended(request_id)], timeout_s)
 
     def load(self, request_id: str) -> Receipt | None:
         """The receipt of a request, None when it is unknown or too old."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import struct
 from collections.abc import Callable, Iterable
 
-from cachekeeper.core.stamps import Entry, Found, Stamp
+from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, group_of
+from cachekeeper.errors import CacheFull
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
+
+log = logging.getLogger(__name__)
 
 #: The expiry index lives this much longer than a member added to it.
 INDEX_SLACK_S = 3600
+#: Epoch of the read; incarnation, as_of, filled, expires and number of sources of the record.
+_HEADER = struct.Struct(">dddddI")
 
 
 class Records:
@@ -16,25 +23,46 @@ class Records:
 
     def __init__(self, connection: Connection, name: Callable[[str], str]) -> None:
         self._c, self._name = connection, name
+        self._layout = connection.layout
 
     def read(self, key: str) -> Found | None:
         """The record if it is fresh; a stale one is removed."""
-        layout = self._c.layout
-        found = self._c.run("read", [self._name(key), layout.marks, layout.epoch], [])
-        if not found or found[0] == 0:
-            return None
-        _, epoch, body, as_of, sources, filled, expires = found
-        stamp = Stamp(int(as_of), tuple(sources.decode().split("\n")))
-        return Found(Entry(body, stamp, float(filled), float(expires)), int(epoch))
+        layout = self._layout
+        packed = self._c.run("read", [self._name(key), layout.marks, layout.clock], [key])
+        return _unpacked(packed) if packed else None
 
-    def fill(self, key: str, found: Found) -> int | None:
-        """Store a record; None when one of its sources was invalidated meanwhile."""
-        layout, entry = self._c.layout, found.entry
-        lifetime = int(entry.expires - entry.filled) + INDEX_SLACK_S
-        keys = [self._name(key), layout.marks, layout.expiry, layout.epoch]
-        args: list[Arg] = [key, entry.body, entry.stamp.as_of, entry.filled, entry.expires]
-        epoch = self._c.run("fill", keys, [*args, lifetime, *entry.stamp.sources])
-        return None if epoch is None else int(epoch)
+    def fill(self, key: str, found: Found) -> Found | None:
+        """Store a record; None when a source of it was invalidated, or there is no room.
+
+        Returns it as it was stored: with a group in place of too many sources.
+        """
+        layout, entry = self._layout, found.entry
+        folded = entry.stamp.folded(key)
+        group = "" if folded is entry.stamp else group_of(key)
+        keys = [self._name(key), layout.marks, layout.clock, layout.expiry, layout.groups]
+        args: list[Arg] = [
+            key,
+            entry.stamp.as_of.incarnation,
+            entry.stamp.as_of.epoch,
+            entry.filled,
+            entry.expires,
+            int(entry.expires - entry.filled) + INDEX_SLACK_S,
+            group,
+            layout.groups_of(""),
+            layout.group(""),
+            layout.subgroups(""),
+            entry.body,
+            *entry.stamp.sources,
+        ]
+        try:
+            epoch = self._c.run("fill", keys, args)
+        except CacheFull as error:  # the reader has the value all the same
+            log.warning("not_stored key=%s: %s", key, error)
+            return None
+        if epoch is None:
+            return None
+        at = Moment(entry.stamp.as_of.incarnation, int(epoch))
+        return Found(entry._replace(stamp=folded), at)
 
     def remove(self, keys: Iterable[str]) -> int:
         """Delete records; returns how many there were."""
@@ -56,9 +84,9 @@ class Records:
         """The body of every record there is (a scan: for maintenance)."""
         with reachable():
             for name in self._c.redis.scan_iter(match=_literal(self._name("")) + "*", count=500):
-                body = self._c.redis.hget(name, "body")
-                if body is not None:
-                    yield body
+                record = self._c.redis.get(name)
+                if record is not None:
+                    yield _unpacked(_NO_EPOCH + record).entry.body
 
 
 class RedisTier(Records):
@@ -70,9 +98,13 @@ class RedisTier(Records):
         super().__init__(connection, connection.layout.value)
         self._largest = largest
 
-    def fill(self, key: str, found: Found) -> int | None:
-        """Store a value of at most the tier's largest size; bigger ones are the disk tier's."""
-        if found.entry.size > self._largest:
+    def takes(self, key: str, size: int) -> bool:  # noqa: ARG002  # all keys alike
+        """Whether a value is of at most the tier's largest size; bigger ones are the disk's."""
+        return size <= self._largest
+
+    def fill(self, key: str, found: Found) -> Found | None:
+        """Store a value that the tier takes."""
+        if not self.takes(key, found.entry.size):
             self.remove([key])
             return None
         return super().fill(key, found)
@@ -95,6 +127,22 @@ class RedisExpiry:
     def forget(self, keys: Iterable[str], now: float) -> None:
         """Drop keys from the index unless they were filled again meanwhile."""
         self._c.run("forget", [self._c.layout.expiry], [now, *keys])
+
+
+_NO_EPOCH = struct.pack(">d", 0)
+
+
+def _unpacked(packed: bytes) -> Found:
+    epoch, incarnation, as_of, filled, expires, count = _HEADER.unpack_from(packed)
+    at = _HEADER.size
+    sources: tuple[str, ...] = ()
+    if count:
+        *names, body = packed[at:].split(b"\0", count)
+        sources = tuple([name.decode() for name in names])
+    else:
+        body = packed[at:]
+    stamp = Stamp(Moment(int(incarnation), int(as_of)), sources)
+    return Found(Entry(body, stamp, filled, expires), Moment(stamp.as_of.incarnation, int(epoch)))
 
 
 def _literal(text: str) -> str:

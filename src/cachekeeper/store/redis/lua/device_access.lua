@@ -1,7 +1,7 @@
 -- Look a path up in a device's manifest and count the access, in one trip.
 -- The rank is core.retention.rank: the parts that "now" decides come as arguments.
 --
--- KEYS  manifest, rank, accesses, stats, marks, events, last
+-- KEYS  manifest, rank, accesses, stats, marks, events, last, clock
 -- ARGV  path, now (s), 0.4 * now / horizon, usage weight, full usage, events kept, events' lifetime (s)
 -- returns  nil  not held | {0}  stale or expired | {1, entry, accesses}
 --          and, as the next element, the path read before this one
@@ -13,6 +13,9 @@ local held
 if entry then
   held = cjson.decode(entry)
   state = tonumber(held.expires) > tonumber(ARGV[2]) and 'hit' or 'expired'
+  if held.incarnation ~= tonumber(redis.call('HGET', KEYS[8], 'incarnation')) then
+    state = 'stale'
+  end
   for first = 1, #held.sources, 1000 do  -- unpack has its limits
     local last = math.min(first + 999, #held.sources)
     for _, mark in ipairs(redis.call('ZMSCORE', KEYS[5], unpack(held.sources, first, last))) do

@@ -1,23 +1,45 @@
 #!lua flags=allow-oom
 -- Mark sources as invalidated: the one thing that makes old values stale, whatever the strategy.
--- A request that was marked before is not marked again, so a redelivered one has its effect once.
--- Works when the server is full.
+-- The groups that a source belongs to are marked with it, and the groups they belong to.
+-- A request that was marked before in this incarnation is not marked again, so that a redelivered
+-- one has its effect once. Works when the server is full.
 --
--- KEYS  epoch, marks, log, marked
--- ARGV  remember (s), request, time (s), strategy, reason, source ...
--- returns the epoch
-local before = redis.call('GET', KEYS[4])
-if before then
-  return tonumber(before)
+-- KEYS  clock, marks, log, marked
+-- ARGV  remember (s), request, time (s), strategy, reason, prefix of the memberships, source ...
+-- returns {incarnation, epoch}
+local incarnation = redis.call('HGET', KEYS[1], 'incarnation')
+if not incarnation then
+  return redis.error_reply('NOCLOCK the server has lost its clock')
 end
-local epoch = redis.call('INCR', KEYS[1])
-local scored = {}
-for i = 6, #ARGV do
-  scored[#scored + 1] = epoch
-  scored[#scored + 1] = ARGV[i]
+local before = redis.call('HMGET', KEYS[4], 'incarnation', 'epoch')
+if before[1] and before[1] == incarnation then
+  return {tonumber(incarnation), tonumber(before[2])}
 end
-redis.call('ZADD', KEYS[2], unpack(scored))
+local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+local sources, seen = {unpack(ARGV, 7)}, {}
+for _, source in ipairs(sources) do
+  seen[source] = true
+end
+local i = 1
+while i <= #sources do
+  for _, group in ipairs(redis.call('SMEMBERS', ARGV[6] .. sources[i])) do
+    if not seen[group] then
+      seen[group] = true
+      sources[#sources + 1] = group
+    end
+  end
+  i = i + 1
+end
+for first = 1, #sources, 1000 do  -- unpack has its limits
+  local scored = {}
+  for j = first, math.min(first + 999, #sources) do
+    scored[#scored + 1] = epoch
+    scored[#scored + 1] = sources[j]
+  end
+  redis.call('ZADD', KEYS[2], unpack(scored))
+end
 redis.call('XADD', KEYS[3], epoch .. '-0', 'request', ARGV[2], 'at', ARGV[3], 'strategy', ARGV[4],
-  'reason', ARGV[5], 'sources', table.concat({unpack(ARGV, 6)}, '\n'))
-redis.call('SET', KEYS[4], epoch, 'EX', ARGV[1])
-return epoch
+  'reason', ARGV[5], 'sources', table.concat(sources, '\n'))
+redis.call('HSET', KEYS[4], 'incarnation', incarnation, 'epoch', epoch)
+redis.call('EXPIRE', KEYS[4], ARGV[1])
+return {tonumber(incarnation), epoch}

@@ -1,26 +1,33 @@
--- Read a record if it is fresh: no source of it was marked after its as_of.
+-- Read a record if it is fresh: of this incarnation, and no source of it marked after its as_of.
 --
--- KEYS  record, marks, epoch
--- returns  nil                                   no record
---          {0}                                   stale; the record was removed (lazy removal)
---          {1, epoch, body, as_of, sources, filled, expires}
-local record = redis.call('HMGET', KEYS[1], 'body', 'as_of', 'sources', 'filled', 'expires')
-if not record[1] then
+-- KEYS  record, marks, clock
+-- ARGV  key
+-- returns  nil  no record
+--          ''   stale; the record was removed (lazy removal)
+--          the epoch as a double, then the record as fill.lua wrote it
+local record = redis.call('GET', KEYS[1])
+if not record then
   return nil
 end
-local sources = {}
-for source in string.gmatch(record[3], '[^\n]+') do
-  sources[#sources + 1] = source
-end
-local as_of = tonumber(record[2])
-for first = 1, #sources, 1000 do  -- unpack has its limits
-  local last = math.min(first + 999, #sources)
-  for _, mark in ipairs(redis.call('ZMSCORE', KEYS[2], unpack(sources, first, last))) do
-    if mark and tonumber(mark) > as_of then
-      redis.call('UNLINK', KEYS[1])
-      return {0}
+local clock = redis.call('HMGET', KEYS[3], 'incarnation', 'epoch')
+local incarnation, as_of, _, _, count, at = struct.unpack('>ddddI4', record)
+local fresh = incarnation == tonumber(clock[1])
+if fresh then
+  local key = ARGV[1]
+  local sources = {struct.unpack(string.rep('s', count), record, at)}
+  sources[count + 1] = 'o:' .. key  -- in place of the position that unpack returns last
+  sources[count + 2] = 'k:' .. key
+  sources[count + 3] = 'n:' .. string.match(key, '^[^:]*')
+  local marks = redis.call('ZMSCORE', KEYS[2], unpack(sources))
+  for i = 1, count + 3 do
+    if marks[i] and tonumber(marks[i]) > as_of then
+      fresh = false
+      break
     end
   end
 end
-local epoch = tonumber(redis.call('GET', KEYS[3]) or '0')
-return {1, epoch, record[1], record[2], record[3], record[4], record[5]}
+if not fresh then
+  redis.call('UNLINK', KEYS[1])
+  return ''
+end
+return struct.pack('>d', tonumber(clock[2])) .. record

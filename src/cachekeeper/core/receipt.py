@@ -1,0 +1,88 @@
+"""The receipt of an invalidation: what became of a request (SPEC 3.3); JSON in Redis by its id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from cachekeeper.core.request import Request
+from cachekeeper.core.strategy import Consistency, Strategy
+
+
+class Status(StrEnum):
+    """How far a request is."""
+
+    PENDING = "pending"  # accepted; the old value may be served until it is dispatched
+    DONE = "done"
+    UNKNOWN = "unknown"  # marked, but strict could not be confirmed
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of a request. Times in seconds since 1970."""
+
+    id: str
+    status: Status
+    strategy: Strategy
+    consistency: Consistency
+    reason: str
+    names: list[str]  # the keys, tags and namespaces that were asked for
+    submitted: float
+    epoch: int = 0
+    affected: list[str] = field(default_factory=list)  # in the order of removal, at most 100
+    affected_count: int = 0
+    depth: int = 0
+    limits: list[str] = field(default_factory=list)  # every limit that was met, in words
+    removed: dict[str, int] = field(default_factory=dict)  # entries, by tier
+    nodes_asked: list[str] = field(default_factory=list)
+    nodes_fenced: list[str] = field(default_factory=list)  # silent: granted no lease any more
+    verified: list[str] = field(default_factory=list)  # tiers that serve nothing older now
+    batch: int = 0  # requests that were dispatched together
+    purged: bool = False  # the bytes of all that is affected are gone, or the lazy sweep's
+    worker_pid: int = 0
+    started: float = 0.0
+    marked: float = 0.0
+    finished: float = 0.0
+    error: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be done."""
+        return self.status is not Status.PENDING
+
+    def to_json(self) -> str:
+        """The receipt as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Receipt:
+        """The opposite of ``to_json``."""
+        data: dict[str, Any] = json.loads(text)
+        data["status"] = Status(data["status"])
+        data["strategy"] = Strategy(data["strategy"])
+        data["consistency"] = Consistency(data["consistency"])
+        return cls(**data)
+
+
+def pending_receipt(request: Request) -> Receipt:
+    """The receipt of a request that was accepted just now."""
+    names = [*request.keys, *request.tags, *request.namespaces]
+    return Receipt(
+        request.id,
+        Status.PENDING,
+        request.strategy,
+        request.consistency,
+        request.reason,
+        names,
+        request.at,
+    )
+
+
+def failed_receipt(request: Request, reason: str, now: float) -> Receipt:
+    """The receipt of a request that was given up."""
+    receipt = pending_receipt(request)
+    receipt.status, receipt.error, receipt.finished = Status.FAILED, reason, now
+    return receipt

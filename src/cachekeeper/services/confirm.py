@@ -1,0 +1,83 @@
+"""Making sure that no node serves anything older than a mark: what a strict invalidation promises.
+
+A node serves from memory only within a lease, which is granted together with its acknowledgement
+of the log. So once every registered node has acknowledged a mark, none serves anything older. One
+that stays silent is fenced, which means that it is granted no lease any more; when a lease (and the
+drift of clocks) has passed since then, on our own clock, it serves nothing, cut off or not.
+
+A new incarnation may have forgotten nodes that hold a lease of the one before. So until a lease
+has passed since this process first saw it, that much is waited for, whoever has acknowledged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachekeeper.core.ports import Marks, Nodes
+from cachekeeper.core.stamps import Moment
+
+POLL_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Who was asked, who had to be fenced, and whether the promise holds for memory."""
+
+    asked: list[str]
+    fenced: list[str]
+    holds: bool
+
+
+class Confirmer:
+    """Waits for the nodes. ``known_for`` tells for how long an incarnation has been known."""
+
+    def __init__(
+        self,
+        *,
+        marks: Marks,
+        nodes: Nodes,
+        known_for: Callable[[int], float],
+        ack_timeout_s: float,
+        outwait_s: float,
+    ) -> None:
+        self._marks, self._nodes, self._known_for = marks, nodes, known_for
+        self._ack_timeout_s, self._outwait_s = ack_timeout_s, outwait_s
+
+    def confirm(self, moment: Moment) -> Confirmation:
+        """Wait until no node serves anything older than ``moment``, as long as it takes.
+
+        At the most: the timeout of acknowledgements, a lease, and the drift.
+        """
+        incarnation, asked, silent = self._await(moment.epoch)
+        fenced = self._nodes.fence(moment.epoch) if silent else []
+        if fenced:
+            time.sleep(self._outwait_s)
+            self._nodes.leave(fenced)
+        grace = self._outwait_s - self._known_for(moment.incarnation)
+        if not fenced and grace > 0:
+            time.sleep(grace)
+        if silent or grace > 0:
+            incarnation = self._marks.now().incarnation
+        # A server that came back meanwhile may have lost the mark: the promise is off.
+        return Confirmation(asked, fenced, incarnation == moment.incarnation)
+
+    def look(self, moment: Moment) -> Confirmation:
+        """What is known without waiting."""
+        _, acks = self._nodes.acknowledged()
+        clean = all(epoch >= moment.epoch for epoch in acks.values())
+        return Confirmation(sorted(acks), [], clean)
+
+    def _await(self, epoch: int) -> tuple[int, list[str], bool]:
+        """Wait for acknowledgements, not longer than the timeout.
+
+        Returns the incarnation, who was asked, and whether somebody is silent.
+        """
+        end = time.monotonic() + self._ack_timeout_s
+        while True:
+            incarnation, acks = self._nodes.acknowledged()
+            silent = any(ack < epoch for ack in acks.values())
+            if not silent or time.monotonic() > end:
+                return incarnation, sorted(acks), silent
+            time.sleep(POLL_S)

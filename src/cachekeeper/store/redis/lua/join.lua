@@ -1,0 +1,14 @@
+#!lua flags=allow-oom
+-- A node joins with an empty memory: from here on a strict invalidation waits for it.
+--
+-- KEYS  acks, renewals, clock
+-- ARGV  node
+-- returns {incarnation, epoch} that it starts from
+local clock = redis.call('HMGET', KEYS[3], 'incarnation', 'epoch')
+if not clock[1] then
+  return redis.error_reply('NOCLOCK the server has lost its clock')
+end
+-- Never over what it acknowledged since: a join that was sent again may arrive twice, and late.
+redis.call('HSETNX', KEYS[1], ARGV[1], clock[2])
+redis.call('ZADD', KEYS[2], redis.call('TIME')[1], ARGV[1])
+return {tonumber(clock[1]), tonumber(clock[2])}
