@@ -19,6 +19,6 @@ with Cache() as cache:  # finds the deployment on this machine, or the one in th
     print(pages.get("all"))
     TEXT["milk"] = "Buy oat milk"
     print(pages.get("all"))  # from memory: nobody has said that it changed
-    receipt = cache.invalidate("note:milk", consistency="strict").wait(10)
+    receipt = cache.invalidate("note:milk", consistency="strict").wait(10, purged=True)
     print(receipt.status, receipt.affected, receipt.verified)
     print(pages.get("all"))
