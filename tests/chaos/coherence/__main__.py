@@ -1,0 +1,76 @@
+"""The long form: ``python -m tests.chaos.coherence --reads 1000000``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from tests.chaos.coherence import report
+from tests.chaos.coherence.ablations import Caught, ablate_all
+from tests.chaos.coherence.check import describe
+from tests.chaos.coherence.cluster import Plan
+from tests.chaos.coherence.run import Course, run
+
+#: What is logged beside the reads that count: misses of single tiers, errors.
+LOGGED = 1.3
+
+
+@click.command()
+@click.option("--reads", default=1_000_000, show_default=True, help="At least so many.")
+@click.option("--seconds", default=30.0, show_default=True, help="At least so long under faults.")
+@click.option("--quiet", "quiet_s", default=20.0, show_default=True, help="Seconds without faults.")
+@click.option(
+    "--seed", type=int, default=lambda: int(time.time()), help="Of the faults and the reads."
+)
+@click.option("--members", default=4, show_default=True, help="Processes that read.")
+@click.option("--ablations", is_flag=True, help="Then take out each rule in turn.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
+@click.option("--table", type=click.Path(path_type=Path), help="Write the page of the run here.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep the history in this folder.")
+def main(
+    reads: int,
+    seconds: float,
+    quiet_s: float,
+    seed: int,
+    members: int,
+    ablations: bool,
+    as_json: bool,
+    table: Path | None,
+    keep: Path | None,
+) -> None:
+    """Throw every fault at a cluster, and look for a read that went back in time.
+
+    Exit status 1 when there was one, or when a rule taken out was not missed.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
+    course = Course(quiet_s, seconds, reads=int(reads * LOGGED), lanes=2)
+    outcome = run(Plan(members=members, seed=seed), course, keep)
+    for stale in outcome.verdict.stale_shown:
+        print(describe(stale, outcome.faults))
+    caught: list[Caught] = []
+    if ablations:
+        for found in ablate_all(seed=seed):
+            print(f"without {found.rule}: {found.stale} stale of {found.reads}", flush=True)
+            caught.append(found)
+    figures = report.figures(outcome, caught)
+    print(report.page(figures))
+    if figures["reads"] >= report.LEAST_READS:
+        for said in report.missed(figures):
+            print(f"bar missed: {said}")
+    if table:
+        table.write_text(report.page(figures))
+    if as_json:
+        print(json.dumps(figures))
+    blind = [found.rule for found in caught if not found.stale]
+    if blind:
+        print(f"not missed: {', '.join(blind)}")
+    sys.exit(1 if outcome.verdict.stale or blind else 0)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tests.chaos.coherence")

@@ -1,0 +1,59 @@
+"""Each rule taken out in turn, under the faults that it is there for: stale reads must be found."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from tests.chaos.coherence import faults
+from tests.chaos.coherence.cluster import Cluster, Plan
+from tests.chaos.coherence.faults import Scene
+from tests.chaos.coherence.removed import REMOVALS
+from tests.chaos.coherence.run import Course, Outcome, run
+
+SECONDS: Final = 8.0
+
+
+def cut_and_emptied(cluster: Cluster, chance: random.Random) -> None:
+    """The server comes back empty, and soon, while a member that holds a lease is cut off."""
+    with faults.cut(cluster, chance.choice(cluster.members), faults.some_cut(chance)):
+        faults.restart(cluster, "without AOF")
+        faults.sleep(chance, faults.LONG_S)
+
+
+#: The faults that a rule is there for; a rule that is not named here needs none.
+FAULTS: Final[dict[str, Sequence[Scene]]] = {
+    "acknowledgements": (faults.slow_network, faults.pause_short),
+    "waiting for leases": (faults.cut_short, faults.cut_long),
+    "lease": (faults.cut_long,),
+    "incarnations": (faults.restore, faults.restart_without_aof),
+    "grace": (cut_and_emptied,),
+    "drop at fork": (faults.fork,),
+}
+#: Caught within seconds: what the short form tries.
+QUICK: Final = ("stamp check on read", "drop from memory", "acknowledgements", "group membership")
+
+
+class Caught(NamedTuple):
+    """What the checker found with a rule taken out."""
+
+    rule: str
+    reads: int
+    stale: int
+
+
+def ablate(rule: str, seconds: float = SECONDS, seed: int = 1) -> Outcome:
+    """A run without a rule."""
+    scenes = FAULTS.get(rule, ())
+    plan = Plan(members=3, seed=seed, queue=False, write_pause_s=0.03, ablation=rule)
+    quiet_s = 0.5 if scenes else seconds
+    faults_s = seconds if scenes else 0.0
+    return run(plan, Course(quiet_s, faults_s, scenes=scenes, gap_s=(0.3, 1.0)))
+
+
+def ablate_all(rules: Iterable[str] = tuple(REMOVALS), seed: int = 1) -> Iterator[Caught]:
+    """A run without each."""
+    for rule in rules:
+        verdict = ablate(rule, seed=seed).verdict
+        yield Caught(rule, verdict.reads, verdict.stale)

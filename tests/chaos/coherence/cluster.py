@@ -1,0 +1,241 @@
+"""Everything that takes part: the server, a broker, the proxy, members, writers, a worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from cachekeeper.local.guardian import Group, stop
+from cachekeeper.local.server import EmbeddedServer
+from cachekeeper.local.services import application_root
+from cachekeeper.local.spawn import Guardian, spawn
+from cachekeeper.names import QUEUES
+from cachekeeper.settings import PREFIX
+from tests.chaos.coherence.history import READ_BYTES, Fault
+from tests.chaos.coherence.proxy import HOST, Mode, Proxy
+from tests.chaos.coherence.removed import VARIABLE
+from tests.chaos.coherence.server import Server
+from tests.chaos.coherence.world import HOT, REDIS_VALUE_BYTES, SOURCES
+from tests.integration.processes import family
+from tests.support import unused_port
+
+LEASE_S: Final = 0.6
+ACK_TIMEOUT_S: Final = 0.3
+DRIFT_S: Final = 0.2
+#: Hot sources of the writers that go through the queue; the others share the rest.
+QUEUED: Final = 4
+WRITERS: Final = 2
+STARTED_S: Final = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The size of a run."""
+
+    members: int = 4
+    seed: int = 1
+    read_pause_s: float = 0.004
+    write_pause_s: float = 0.06
+    queue: bool = True  # whether there are a broker, a worker and a writer that uses them
+    ablation: str = ""
+
+
+@dataclass
+class Actor:
+    """One process, that is started again when it has died."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    born: int = 0
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        assert self.process is not None
+        return self.process.pid
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it lives."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+
+class Cluster:
+    """Starts everything, keeps it alive, and ends it."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder, self.plan = folder, plan
+        self.history = folder / "history"
+        self.faults: list[Fault] = []
+        self.members: list[Actor] = []
+        self.writers: list[Actor] = []
+        self.worker: Actor | None = None
+        self._stack = ExitStack()
+        self._ending = threading.Event()
+        self._lock = threading.Lock()
+
+    @property
+    def server(self) -> Server:
+        """The server under test."""
+        return self._server
+
+    def gate(self, actor: Actor, mode: Mode, delay_s: float = 0.0) -> None:
+        """Cut an actor off, or let it through again."""
+        self._proxy.set(actor.name, mode, delay_s)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.history.mkdir(parents=True)
+            self._guardian = stack.enter_context(Guardian(self.folder / "guardian.log"))
+            self._log = stack.enter_context((self.folder / "processes.log").open("ab"))
+            self._server = stack.enter_context(Server(self.folder, self._guardian, unused_port()))
+            self._proxy = stack.enter_context(Proxy(self._server.port))
+            broker_url = self._server.url
+            if self.plan.queue:
+                folder = self.folder / "broker"
+                broker = EmbeddedServer(folder, port=unused_port(), guardian=self._guardian)
+                broker_url = stack.enter_context(broker).url
+            self._common = self._environment(broker_url)
+            stack.callback(self._end_actors)
+            self._start_actors()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def tend(self) -> None:
+        """Replace what has died."""
+        with self._lock:
+            for actor in self.actors:
+                if not self._ending.is_set() and actor.process and actor.process.poll() is not None:
+                    self._guardian.remove(actor.pid)
+                    self._start(actor)
+
+    @property
+    def actors(self) -> list[Actor]:
+        """All processes but the servers."""
+        return [*self.members, *self.writers, *([self.worker] if self.worker else [])]
+
+    def children_of_worker(self) -> list[int]:
+        """The processes of the worker's pool."""
+        if self.worker is None:
+            return []
+        with suppress(Exception):  # it may be gone
+            return [process.pid for process in family(self.worker.pid)]
+        return []
+
+    def await_all(self) -> None:
+        """Wait until every member has read something and every writer has invalidated."""
+        end = time.monotonic() + STARTED_S
+        while time.monotonic() < end:
+            reading = [any(self._sizes(member, ".reads")) for member in self.members]
+            writing = [len(self._done(writer)) >= 2 for writer in self.writers]
+            if all(reading) and all(writing):
+                return
+            self.tend()
+            time.sleep(0.05)
+        log = (self.folder / "processes.log").read_text(errors="replace")
+        raise TimeoutError(f"not everything runs after {STARTED_S:g} s:\n{log[-3000:]}")
+
+    def reads(self) -> int:
+        """How many reads have been logged by now."""
+        return sum(path.stat().st_size for path in self.history.glob("*.reads")) // READ_BYTES
+
+    def _sizes(self, actor: Actor, kind: str) -> list[int]:
+        return [path.stat().st_size for path in self.history.glob(f"{actor.name}.*{kind}")]
+
+    def _done(self, actor: Actor) -> list[str]:
+        lines = (p.read_text().splitlines() for p in self.history.glob(f"{actor.name}.*.writes"))
+        return [line for line in chain.from_iterable(lines) if '"done"' in line]
+
+    def _environment(self, broker_url: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        ours = {
+            "STATE": self.folder / "state",
+            "BROKER_URL": broker_url,
+            "LEASE_S": LEASE_S,
+            "ACK_TIMEOUT_S": ACK_TIMEOUT_S,
+            "LEASE_DRIFT_S": DRIFT_S,
+            "REDIS_VALUE_BYTES": REDIS_VALUE_BYTES,
+            "TTL_MIN_S": 1,
+        }
+        settings = {PREFIX + name: str(value) for name, value in ours.items()}
+        ablation = {VARIABLE: self.plan.ablation} if self.plan.ablation else {}
+        return {**kept, **settings, **ablation, "REMAP_SIGTERM": "SIGQUIT"}
+
+    def _start_actors(self) -> None:
+        plan = self.plan
+        (self.history / "register").write_bytes(bytes(4 * SOURCES))
+        for i in range(plan.members):
+            self.members.append(self._actor(f"m{i}", "member", str(plan.read_pause_s), gated=True))
+        queued = QUEUED if plan.queue else 0
+        rest = [*range(HOT - queued), *range(HOT, SOURCES)]
+        for i in range(WRITERS):
+            mine = ",".join(map(str, rest[i::WRITERS]))
+            self.writers.append(
+                self._actor(f"w{i}", "writer", str(plan.write_pause_s), "service", mine)
+            )
+        if queued:
+            mine = ",".join(map(str, range(HOT - queued, HOT)))
+            self.writers.append(self._actor("q", "writer", str(plan.write_pause_s), "client", mine))
+            argv = [sys.executable, "-m", "celery", "-A", "tests.chaos.coherence.worker", "worker"]
+            options = ["-Q", ",".join(QUEUES), "-c", "3", "-n", "chaos@%h", "-l", "WARNING"]
+            env = self._gated("worker")
+            self.worker = Actor("worker", [*argv, *options], env)
+        for actor in self.actors:
+            self._start(actor)
+
+    def _actor(self, name: str, module: str, *rest: str, gated: bool = False) -> Actor:
+        argv = [sys.executable, "-m", f"tests.chaos.coherence.{module}", str(self.history), "NAME"]
+        url = {PREFIX + "CACHE_URL": self._server.url}
+        env = self._gated(name) if gated else {**self._common, **url}
+        return Actor(name, [*argv, "SEED", *rest], env)
+
+    def _gated(self, name: str) -> dict[str, str]:
+        url = f"redis://{HOST}:{self._proxy.add(name)}/0"
+        return {**self._common, PREFIX + "CACHE_URL": url}
+
+    def _start(self, actor: Actor) -> None:
+        actor.born += 1
+        seed = str(self.plan.seed * 1000 + actor.born)
+        # A replaced process writes files of its own.
+        fresh = {"SEED": seed, "NAME": f"{actor.name}.{actor.born}"}
+        argv = [fresh.get(word, word) for word in actor.argv]
+        actor.process = spawn(
+            argv, self._guardian, output=self._log, env=actor.env, cwd=application_root(), grace=3
+        )
+
+    def _end_actors(self) -> None:
+        self._ending.set()
+        with self._lock:
+            living = [actor for actor in self.actors if actor.process]
+            for actor in living:
+                actor.signal(signal.SIGCONT)
+            stop([Group.of(actor.pid, grace=3) for actor in living])
+            for actor in living:
+                assert actor.process is not None
+                actor.process.wait()
+                self._guardian.remove(actor.pid)
+
+    def redis(self) -> Any:
+        """A bare connection to the server."""
+        return self._server.client()

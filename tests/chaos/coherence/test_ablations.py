@@ -1,0 +1,15 @@
+"""The checker sees: with a rule taken out it finds stale reads. All of them: the long form."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.coherence.ablations import QUICK, ablate
+from tests.chaos.coherence.removed import REMOVALS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", QUICK)
+def test_a_rule_taken_out_is_missed(rule: str) -> None:
+    assert rule in REMOVALS
+    assert ablate(rule, seconds=4.0).verdict.stale > 0
