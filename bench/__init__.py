@@ -10,5 +10,6 @@ from typing import Final
 
 #: Every benchmark, and what it tells.
 BENCHES: Final = {
+    "coherence": "what a strict invalidation costs, with live, stopped and many dependent ones",
     "read": "what a read costs beside a dictionary and beside redis-py, and what an entry takes",
 }

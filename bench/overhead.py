@@ -1,9 +1,9 @@
 """What an entry takes in Redis beyond its value and its key.
 
 Entries are filled by the public ``Namespace.get`` with the settings that ship, so everything that
-comes with one counts: the stamped record, the binding of the disk tier, the expiry index, the edges
-of the graph and its log of changes, and what the server's allocator rounds up. The values are
-equal, which saves the disk of this machine and nothing in Redis.
+comes with one counts: the stamped record, the expiry index, the edges of the graph and its log of
+changes, and what the server's allocator rounds up. The values are small, so there is no binding of
+the disk tier: that comes with larger ones, and with namespaces kept on disk.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def _used(peer: redis.Redis) -> int:
     while True:
         info = peer.info()
         busy = info["aof_rewrite_in_progress"] or info.get("mem_overhead_db_hashtable_rehashing", 0)
+        busy = busy or not info["mem_clients_normal"]  # counted now and then; we are one of them
         if not busy or time.monotonic() > end:
             passing = info["mem_clients_normal"] + info["mem_aof_buffer"]
             return int(info["used_memory"] - passing)

@@ -31,7 +31,7 @@ from cachekeeper.client.namespace import Namespace
 from cachekeeper.core.request import MAX_SEEDS, make_request
 
 VALUE: Final = random.Random(1).randbytes(1024)
-#: Inputs of the value "with 100 sources"; the three of its own come on top.
+#: Inputs of the value "with 100 sources"; with their namespace just enough to fold into a group.
 INPUTS: Final = 100
 THREADS: Final = 8
 #: Long enough that every thread arrives while the loader runs.
