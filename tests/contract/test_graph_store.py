@@ -16,7 +16,7 @@ from cachekeeper.services.snapshot import GraphSnapshot
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.graph import RedisGraph
 
-RACE_S = 6.0  # ends at the first error
+RACE_S = 2.0  # ends at the first error
 
 
 @pytest.fixture

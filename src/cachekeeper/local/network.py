@@ -49,7 +49,10 @@ def socket_path(folder: Path, name: str) -> Path:
     if len(os.fsencode(path)) < SUN_PATH:
         return path
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    private = Path(tempfile.gettempdir()) / f"cachekeeper-{os.getuid()}-{digest}"
+    name_of_it = f"cachekeeper-{os.getuid()}-{digest}"
+    # The folder for temporary files may be a long way down, too.
+    candidates = (Path(base) / name_of_it for base in (tempfile.gettempdir(), "/tmp"))  # noqa: S108  # private, and checked below
+    private = min(candidates, key=lambda path: len(os.fsencode(path / name)) >= SUN_PATH)
     private.mkdir(mode=0o700, exist_ok=True)
     found = private.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

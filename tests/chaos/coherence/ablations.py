@@ -32,7 +32,7 @@ FAULTS: Final[dict[str, Sequence[Scene]]] = {
     "drop at fork": (faults.fork,),
 }
 #: Caught within seconds: what the short form tries.
-QUICK: Final = ("stamp check on read", "drop from memory", "acknowledgements", "group membership")
+QUICK: Final = ("stamp check on read", "acknowledgements")
 
 
 class Caught(NamedTuple):
