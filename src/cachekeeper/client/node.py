@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 RENEWALS_A_LEASE = 4
 RETRY_S = 0.05
-LONGEST_WAIT_S = 1.0  # for a line of the log: less than any socket waits for an answer
+LONGEST_WAIT_S = 0.1  # for a line of the log, and so for this thread to end
 
 
 class Node:
@@ -54,13 +54,19 @@ class Node:
         self._memory.lease_until = asked + self._lease_s
 
     def _run(self) -> None:
-        block_ms = max(1, int(min(self._lease_s / RENEWALS_A_LEASE, LONGEST_WAIT_S) * 1000))
+        period_s = self._lease_s / RENEWALS_A_LEASE
+        block_ms = max(1, int(min(period_s, LONGEST_WAIT_S) * 1000))
+        renewed = lease_clock()
         while not self._stop.is_set():
             try:
+                before = self._memory.applied
                 followed = self._follow(block_ms)
                 asked = lease_clock()
+                if followed and self._memory.applied == before and asked < renewed + period_s:
+                    continue  # nothing to acknowledge, and the lease is long enough
                 if followed and self._nodes.renew(self.id, self._memory.applied):
                     self._memory.lease_until = asked + self._lease_s
+                    renewed = asked
                 elif not self._stop.is_set():
                     self._memory.shut()
                     self._nodes.leave([self.id])

@@ -32,7 +32,7 @@ FAULTS: Final[dict[str, Sequence[Scene]]] = {
     "drop at fork": (faults.fork,),
 }
 #: Caught within seconds: what the short form tries.
-QUICK: Final = ("stamp check on read", "acknowledgements")
+QUICK: Final = ("acknowledgements",)
 
 
 class Caught(NamedTuple):
