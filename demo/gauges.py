@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ QUOTA_PERIOD_S = 0.1
 MEMORY_PERIOD_S = 1.0
 
 
-class _Gauge:
+class _Gauge(ABC):
     """Calls ``measure`` at a fixed rate in a thread of its own, for the time of a ``with``."""
 
     def __init__(self, period_s: float) -> None:
@@ -26,8 +27,9 @@ class _Gauge:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    @abstractmethod
     def measure(self) -> None:
-        raise NotImplementedError  # by the gauges below
+        """Take one measurement."""
 
     def _run(self) -> None:
         due = time.monotonic()
