@@ -144,14 +144,14 @@ class MemoryTier:
 
     def _victims(self) -> list[str]:
         """The least recently used entries that have to go; pinned ones only if nothing else can."""
-        excess, victims = self._bytes - self._capacity, []
-        unpinned = [key for key in self._entries if key not in self._pinned] if self._pinned else ()
-        for key in (*(unpinned or self._entries), *self._pinned):
-            if excess <= 0:
-                break
-            if key in self._entries:
-                victims.append(key)
-                excess -= self._entries[key].entry.size
+        excess, victims = self._bytes - self._capacity, list[str]()
+        for pinned in (False, True):
+            for key, found in self._entries.items():
+                if excess <= 0:
+                    return victims
+                if (key in self._pinned) is pinned:
+                    victims.append(key)
+                    excess -= found.entry.size
         return victims
 
     def _clear(self) -> None:
