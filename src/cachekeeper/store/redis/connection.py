@@ -17,6 +17,7 @@ from redis.retry import Retry
 from cachekeeper.errors import CacheFull, CacheUnavailable
 from cachekeeper.store.redis.incarnation import Incarnations
 from cachekeeper.store.redis.layout import Layout
+from cachekeeper.store.redis.sockets import Sockets
 
 Arg = str | bytes | int | float
 
@@ -50,6 +51,7 @@ class Connection:
             retry=Retry(NoBackoff(), 1),  # a restarted server; a dead one is told soon
             redis_connect_func=self.incarnations.check,
         )
+        self._sockets = Sockets(self.redis.connection_pool)
 
     def run(self, name: str, keys: list[str], args: list[Arg]) -> Any:
         """Run a script by its name.
@@ -70,9 +72,9 @@ class Connection:
         digest, source = script(name)
         try:
             try:
-                return self.redis.execute_command("EVALSHA", digest, len(keys), *keys, *args)
+                return self._sockets.ask("EVALSHA", digest, len(keys), *keys, *args)
             except NoScriptError:
-                return self.redis.execute_command("EVAL", source, len(keys), *keys, *args)
+                return self._sockets.ask("EVAL", source, len(keys), *keys, *args)
         except redis.OutOfMemoryError as error:
             raise CacheFull(f"cache server: {error}") from error
         except (redis.ConnectionError, redis.TimeoutError) as error:
