@@ -6,7 +6,6 @@ The product has no switch for this: the tier is replaced from outside.
 
 from __future__ import annotations
 
-import struct
 import sys
 from collections.abc import Callable, Iterable
 from unittest.mock import patch
@@ -31,8 +30,7 @@ def unchecked(records: Records, key: str) -> Found | None:
     record = connection.redis.get(records._name(key))
     if record is None:
         return None
-    epoch = int(connection.redis.hget(connection.layout.clock, "epoch"))
-    return _unpacked(struct.pack(">d", epoch) + record)
+    return _unpacked(connection.redis.hget(connection.layout.clock, "epoch"), record)
 
 
 def unchecked_blob(disk: DiskTier, key: str) -> Found | None:

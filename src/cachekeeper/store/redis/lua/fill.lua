@@ -4,8 +4,8 @@
 -- Too many sources fold into a group: each becomes a member of it, here and now, so that a mark of
 -- a member marks the group. A group lives as long as any value that names it.
 --
--- record: incarnation, as_of, filled, expires (doubles), number of sources, sources each ended by
--- a zero byte, body
+-- record: incarnation, as_of, filled, expires (doubles), number of sources (2 bytes) and the bytes
+-- they take (4), sources each ended by a zero byte, body
 --
 -- KEYS  record, marks, clock, expiry, groups
 -- ARGV  key, incarnation, as_of, filled, expires (s), lifetime of the index (s), group or '',
@@ -69,8 +69,8 @@ elseif #ARGV > 11 then
     extend(ARGV[i])
   end
 end
-local record = struct.pack('>ddddI4', tonumber(ARGV[2]), as_of, tonumber(ARGV[4]),
-  tonumber(expires), count) .. sources .. ARGV[11]
+local record = struct.pack('>ddddI2I4', tonumber(ARGV[2]), as_of, tonumber(ARGV[4]),
+  tonumber(expires), count, #sources) .. sources .. ARGV[11]
 redis.call('SET', KEYS[1], record, 'PXAT', string.format('%.0f', tonumber(expires) * 1000))
 redis.call('ZADD', KEYS[4], expires, key)
 if redis.call('TTL', KEYS[4]) < tonumber(ARGV[6]) then
