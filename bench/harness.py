@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ class Comparison:
     ours: Spread
     other: Spread
     ratio: Spread
+
+
+def tell(what: str) -> None:
+    """Say on stderr what is being measured; stdout is for what was found."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
 
 def compare(

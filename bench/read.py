@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Final
 
 from cachetools import LRUCache
 
-from bench.harness import Options, compare
+from bench.harness import Comparison, Options, compare, tell
 from bench.machine import Machine
 from bench.overhead import names, overhead
 from bench.report import Figure, Report
@@ -29,10 +30,11 @@ from bench.servers import Bed, bed
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.core.request import MAX_SEEDS, make_request
+from cachekeeper.core.stamps import FOLD_BEYOND
 
 VALUE: Final = random.Random(1).randbytes(1024)
-#: Inputs of the value "with 100 sources"; with their namespace just enough to fold into a group.
-INPUTS: Final = 100
+#: As many sources as are stored as they are. They are other keys, and the namespace of those.
+SOURCES: Final = FOLD_BEYOND
 THREADS: Final = 8
 #: Long enough that every thread arrives while the loader runs.
 LOAD_S: Final = 0.05
@@ -51,6 +53,7 @@ class Sizes:
     entries: int
     entries_with_8_sources: int
     entries_with_100_sources: int
+    entries_folded: int
 
 
 FULL: Final = Sizes(
@@ -61,8 +64,9 @@ FULL: Final = Sizes(
     marks=10_000,
     flights=20,
     entries=100_000,
-    entries_with_8_sources=20_000,
-    entries_with_100_sources=2_000,
+    entries_with_8_sources=10_000,
+    entries_with_100_sources=1000,
+    entries_folded=500,
 )
 QUICK: Final = Sizes(
     rounds=7,
@@ -74,6 +78,7 @@ QUICK: Final = Sizes(
     entries=3000,
     entries_with_8_sources=800,
     entries_with_100_sources=200,
+    entries_folded=100,
 )
 
 
@@ -84,16 +89,23 @@ def run(options: Options) -> Report:
 
 def measure(sizes: Sizes, *, quick: bool) -> Report:
     """Measure everything once, each part on a fresh server of its own."""
+    tell("time: memory")
     with bed() as server:
         machine = Machine.here(server.engine)
         memory = _memory(server, sizes)
     with bed() as server:
         shared = _redis(server, sizes)
+    tell("single flight")
     with bed() as server:
         flights = _single_flight(server, sizes)
     stored = overhead(
         VALUE,
-        {0: sizes.entries, 8: sizes.entries_with_8_sources, INPUTS: sizes.entries_with_100_sources},
+        sizes.entries,
+        {
+            8: sizes.entries_with_8_sources,
+            SOURCES: sizes.entries_with_100_sources,
+            SOURCES + 1: sizes.entries_folded,
+        },
     )
     figures = [*memory, *shared, flights, *stored]
     return Report("read", machine, quick, asdict(sizes), figures)
@@ -108,7 +120,7 @@ def _memory(server: Bed, sizes: Sizes) -> list[Figure]:
             return by_hand[name]
 
     with server.cache() as cache:
-        leaves, _ = _namespaces(cache)
+        leaves = _namespaces(cache)["leaf"]
         for name in names(sizes.keys):
             by_hand[name] = leaves.get(name)
         order = _order(sizes.keys, sizes.memory_reads)
@@ -123,23 +135,36 @@ def _memory(server: Bed, sizes: Sizes) -> list[Figure]:
 
 
 def _redis(server: Bed, sizes: Sizes) -> list[Figure]:
+    tell("time: redis, storing the values")
     with server.cache() as cache:  # with memory, which makes the pages sooner
-        for namespace in _namespaces(cache):
+        for namespace in _namespaces(cache).values():
             for name in names(sizes.keys):
                 namespace.get(name)
-        _mark_others(cache, sizes.marks)
+        _check_sources(cache)
     order = _order(sizes.keys, sizes.redis_reads)
     with server.cache(memory_bytes=0) as cache, server.peer() as peer:
-        leaves, pages = _namespaces(cache)
+        ours = _namespaces(cache)
         for name in names(sizes.keys):
             peer.set(name, VALUE)
+
+        def measured(namespace: str) -> Comparison:
+            tell(f"time: redis, {namespace}")
+            return compare(ours[namespace].get, peer.get, order, rounds=sizes.rounds)
+
         with _only_hits(cache, "redis"):
-            bare = compare(leaves.get, peer.get, order, rounds=sizes.rounds)
-            made = compare(pages.get, peer.get, order, rounds=sizes.rounds)
+            idle = measured("page")
+            _mark_others(cache, sizes.marks)
+            bare, made, folded = measured("leaf"), measured("page"), measured("album")
     what = "a hit in Redis, memory tier off / redis-py GET"
     return [
         Figure.median("redis_ratio", bare.ratio, f"{what}; no dependencies"),
-        Figure.median("redis_ratio_100_sources", made.ratio, f"{what}; made of {INPUTS} others"),
+        Figure.median("redis_ratio_100_sources", made.ratio, f"{what}; {SOURCES} sources"),
+        Figure.median(
+            "redis_ratio_100_sources_idle", idle.ratio, "the same, nothing marked since it was made"
+        ),
+        Figure.median(
+            "redis_ratio_folded", folded.ratio, f"{what}; {SOURCES + 1} sources, in a group"
+        ),
         Figure.median("redis_us", bare.ours.scaled(1e6), "ours, no dependencies", "us"),
         Figure.median("redis_100_sources_us", made.ours.scaled(1e6), "ours, 100 sources", "us"),
         Figure.median("redis_py_us", bare.other.scaled(1e6), "the other", "us"),
@@ -175,25 +200,36 @@ def _single_flight(server: Bed, sizes: Sizes) -> Figure:
     return Figure("single_flight_loads", max(calls.values()), what)
 
 
-def _namespaces(cache: Cache) -> tuple[Namespace, Namespace]:
-    """Values that depend on nothing, and values made of ``INPUTS`` of those."""
-    leaves, pages = cache.namespace("leaf"), cache.namespace("page")
+def _namespaces(cache: Cache) -> dict[str, Namespace]:
+    """A leaf depends on nothing; a page has ``SOURCES`` sources, and an album one too many."""
+    leaves = cache.namespace("leaf")
     leaves.loader(lambda _: VALUE)
+    found = {"leaf": leaves}
+    for name, sources in (("page", SOURCES), ("album", SOURCES + 1)):
+        found[name] = cache.namespace(name)
+        found[name].loader(partial(_made_of, leaves, sources - 1))  # and their namespace
+    return found
 
-    @pages.loader
-    def page(_: str) -> bytes:
-        for name in names(INPUTS):
-            leaves.get(name)
-        return VALUE
 
-    return leaves, pages
+def _made_of(leaves: Namespace, inputs: int, _: str) -> bytes:
+    for leaf in names(inputs):
+        leaves.get(leaf)
+    return VALUE
+
+
+def _check_sources(cache: Cache) -> None:
+    """The values must have as many sources as is said, or the figures mean nothing."""
+    for key, wanted in (("leaf", 0), ("page", SOURCES), ("album", 1)):
+        found = cache.tiers["redis"].read(f"{key}:{names(1)[0]}")
+        assert found is not None, key
+        assert len(found.entry.stamp.sources) == wanted, key
 
 
 def _mark_others(cache: Cache, count: int) -> None:
     """Invalidate keys that nobody reads.
 
-    Done after the values were made: none can tell by the epoch alone that it is fresh, each has
-    to look for its sources among these.
+    Done after the values were made: none can be told fresh by the epoch alone, all of its sources
+    have to be looked for among these.
     """
     for start in range(0, count, MAX_SEEDS):
         keys = [f"other:{i}" for i in range(start, min(start + MAX_SEEDS, count))]

@@ -77,9 +77,25 @@ def test_a_value_made_of_many_is_stored_with_one_source(cache: Cache, shelves: N
         assert set(above.entry.stamp.sources) == {"k:album:x", "n:album", group_of("album:x")}
 
 
+FEW = FOLD_BEYOND - 1  # each input hands on its key; their namespace is one more
+
+
+@pytest.mark.parametrize("which", [0, FEW // 2, FEW - 1])
+def test_each_of_as_many_as_fit_is_looked_for_among_the_marks_of_others(
+    shelf: Shelf, which: int
+) -> None:
+    few = [shelf.key(str(i)) for i in range(FEW)]
+    key = shelf.key("album")
+    assert shelf.tier.fill(key, shelf.site.found(inputs=few))
+    assert shelf.body(key) == b"value"  # nothing was marked since
+    shelf.site.mark(shelf.key("another"))
+    assert shelf.body(key) == b"value"
+    shelf.site.mark(few[which])
+    assert shelf.body(key) is None
+
+
 def test_as_many_as_fit_are_stored_as_they_are(shelf: Shelf) -> None:
-    # Each input hands on its key; their namespace is one more.
-    few = [shelf.key(str(i)) for i in range(FOLD_BEYOND - 1)]
+    few = [shelf.key(str(i)) for i in range(FEW)]
     found = shelf.site.found(inputs=few)
     assert len(found.entry.stamp.sources) == FOLD_BEYOND
     stored = shelf.tier.fill(shelf.key("album"), found)

@@ -30,8 +30,12 @@ KEYS = {
         "memory_ratio",
         "redis_ratio",
         "redis_ratio_100_sources",
+        "redis_ratio_100_sources_idle",
+        "redis_ratio_folded",
         "single_flight_loads",
         "overhead_bytes_per_entry",
+        "overhead_bytes_8_sources",
+        "overhead_bytes_100_sources",
     },
 }
 TINY = read.Sizes(
@@ -44,6 +48,7 @@ TINY = read.Sizes(
     entries=200,
     entries_with_8_sources=50,
     entries_with_100_sources=10,
+    entries_folded=10,
 )
 
 
