@@ -7,21 +7,17 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cachekeeper import settings
+from cachekeeper.cli.opened import json_option, open_cache
 from cachekeeper.cli.up import state_option
-from cachekeeper.client.cache import Cache
 from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.errors import ReceiptTimeout
 from cachekeeper.services.explain import Why
-
-json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 @click.command()
@@ -33,7 +29,7 @@ def why(key: str, state: Path | None, as_json: bool) -> None:
 
     The memory of other processes is not shown: each process has its own.
     """
-    with _cache(state) as cache:
+    with open_cache(state) as cache:
         found = cache.why(key)
     if as_json:
         click.echo(json.dumps(_plain(found), indent=1))
@@ -81,7 +77,7 @@ def invalidate(
 
     Exits with 0 when it is done or waits for its batch, else with 1.
     """
-    with _cache(state) as cache:
+    with open_cache(state) as cache:
         handle = cache.invalidate(
             keys,
             tag=tag,
@@ -101,14 +97,6 @@ def invalidate(
         for line in _receipt_lines(receipt):
             click.echo(line)
     sys.exit(0 if receipt.status in {Status.DONE, Status.PENDING} else 1)
-
-
-@contextmanager
-def _cache(state: Path | None) -> Iterator[Cache]:
-    given: dict[str, Any] = {"state": state} if state else {}
-    # No memory tier: a command that looks must not become a node that invalidations wait for.
-    with Cache(settings.load(memory_bytes=0, **given)) as cache:
-        yield cache
 
 
 def _told(found: Why) -> Iterator[str]:
