@@ -23,7 +23,7 @@ from cachekeeper.errors import InvalidInput
 from cachekeeper.local.services import require_extras
 
 if TYPE_CHECKING:
-    from cachekeeper.core.graph import Graph
+    from cachekeeper.core.neighbourhood import Graph
 
 Command = TypeVar("Command", bound=Callable[..., object])
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import networkx as nx
 
-from cachekeeper.core.graph import Graph
 from cachekeeper.errors import InvalidInput
 
 MAX_DEPTH: Final = 100
 MAX_KEYS: Final = 100_000
+
+#: Any DiGraph of keys, that of a snapshot too.
+Graph: TypeAlias = "nx.DiGraph[str]"
 
 _UP, _DOWN = -1, 1
 
