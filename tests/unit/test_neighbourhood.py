@@ -67,6 +67,14 @@ def test_a_key_on_a_cycle_is_followed_both_ways() -> None:
     assert set(near.graph) == {"a", "b", "c", "out"}  # out: three edges down, by a key found above
 
 
+def test_a_key_as_far_both_ways_counts_as_a_dependent_and_its_limits_both_ways() -> None:
+    near = around(graph_of("a>b>a", "b>below"), "a", depth=1, limit=10)
+    assert near.graph.nodes["b"]["steps"] == 1
+    assert near.limits == ["what is more than 1 edge away is left out"]
+    near = around(graph_of("a>b>a", "above>b"), "a", depth=1, limit=10)
+    assert near.limits == ["what is more than 1 edge away is left out"]
+
+
 class Watched(nx.DiGraph):
     """Counts the neighbours that were looked at."""
 

@@ -65,7 +65,7 @@ def around(
     if not 1 <= limit <= MAX_KEYS:
         raise InvalidInput("limit", limit, f"1 to {MAX_KEYS:,} keys")
     near = {_DOWN: graph.successors} | ({_UP: graph.predecessors} if sources else {})
-    steps, full = _nearest(near, known(graph, key), depth, limit)
+    steps, last, full = _nearest(near, known(graph, key), depth, limit)
     found = _between(graph, list(steps))
     for node, at in steps.items():
         found.nodes[node].update(
@@ -77,7 +77,7 @@ def around(
     limits = []
     if full:
         limits.append(f"the limit of {limit:,} keys was met: others are left out")
-    elif any(found.nodes[n][cut[way]] for way in near for n in steps if steps[n] == way * depth):
+    elif any(found.nodes[node][cut[way]] for way in near for node in last[way]):
         limits.append(f"what is more than {_edges(depth)} away is left out")
     found.graph.update(key=key, limits="; ".join(limits))
     return Neighbourhood(key, found, limits)
@@ -85,8 +85,8 @@ def around(
 
 def _nearest(
     near: dict[int, Callable[[str], Iterable[str]]], key: str, depth: int, limit: int
-) -> tuple[dict[str, int], bool]:
-    """Steps from the key by key, nearest first, and whether the limit left any out."""
+) -> tuple[dict[str, int], dict[int, list[str]], bool]:
+    """Steps from the key by key, nearest first; the last of each way; if the limit was met."""
     steps = {key: 0}
     seen = {way: {key} for way in near}  # each way its own: in a cycle a key lies on both
     fringe = {way: [key] for way in near}
@@ -98,14 +98,14 @@ def _nearest(
             node = next((n for n in nodes if n not in seen[way]), None)
             if node is None:
                 continue
-            if node not in steps:
-                if len(steps) == limit:
-                    return steps, True
+            if node not in steps and len(steps) == limit:
+                return steps, fringe, True
+            if steps.get(node, -step) == -step:  # as far both ways: it counts as a dependent
                 steps[node] = way * step
             seen[way].add(node)
             fringe[way].append(node)
             turns.append((way, nodes))
-    return steps, False
+    return steps, fringe, False
 
 
 def _between(graph: Graph, nodes: list[str]) -> Graph:
