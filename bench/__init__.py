@@ -11,5 +11,6 @@ from typing import Final
 #: Every benchmark, and what it tells.
 BENCHES: Final = {
     "coherence": "what a strict invalidation costs, with live, stopped and many dependent ones",
+    "graph": "what an invalidation reaches in a large graph, beside rustworkx and networkx",
     "read": "what a read costs beside a dictionary and beside redis-py, and what an entry takes",
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.client.graph import open_graph
 from cachekeeper.core.ports import Tier
 from cachekeeper.core.request import Request
 from cachekeeper.core.retention import Priority
@@ -20,7 +21,7 @@ from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
 from cachekeeper.services.prefetch import Prefetcher
-from cachekeeper.services.purge import Purger
+from cachekeeper.services.purge import Limits, Purger
 from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.services.snapshot import GraphSnapshot
@@ -61,6 +62,7 @@ class Wiring:
             receipts=stores.receipts,
             garbage=self.garbage,
             purger=self.purger,
+            counters=self.activity,
             defer=self._purge_later,
             now=time.time,
             worker=os.getpid(),
@@ -70,7 +72,13 @@ class Wiring:
     def purger(self) -> Purger:
         """Removes what invalidations reach, from the far tier to the near one."""
         tiers: list[Tier] = [self.cache.stores.disk, self.cache.stores.redis]
-        return Purger(self.snapshot, tiers, self.settings.depth_limit)
+        limits = Limits(
+            depth=self.settings.depth_limit,
+            budget=self.settings.purge_budget,
+            goes_on=self.settings.purge_beyond == "continue",
+            names_cycles=self.settings.circular_resolution == "maintain",
+        )
+        return Purger(self.snapshot, tiers, limits)
 
     @property
     def _outwait_s(self) -> float:
@@ -89,8 +97,8 @@ class Wiring:
 
     @cached_property
     def snapshot(self) -> GraphSnapshot:
-        """The dependency graph of this process."""
-        return GraphSnapshot(self.cache.stores.graph)
+        """The dependency graph, of which the processes of a host share one copy."""
+        return open_graph(self.cache)
 
     @cached_property
     def graph_refresh(self) -> GraphRefresh:

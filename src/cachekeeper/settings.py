@@ -13,7 +13,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -67,7 +67,16 @@ class Settings(BaseSettings):
     background_batch: int = Field(1000, ge=1, le=1000)
     batch_deadline_s: float = Field(60, gt=0, description="a claimed batch is requeued after this")
     record_s: float = Field(3600, gt=0, description="how long receipts are kept")
-    depth_limit: int = Field(5, ge=1, description="edges that the eager purge follows")
+
+    # The dependency graph (SPEC 4).
+    depth_limit: int = Field(5, ge=1, description="edges that the eager purge follows at once")
+    purge_budget: int = Field(1000, ge=1, description="keys that it removes at once")
+    purge_beyond: Literal["continue", "stop"] = Field(
+        "continue", description="what is past either limit: purged in the background, or left"
+    )
+    circular_resolution: Literal["break", "maintain"] = Field(
+        "break", description="maintain: receipts name the cycles that were met"
+    )
 
     # Nodes.
     lease_s: float = Field(1, gt=0, description="memory serves this long without the server")

@@ -161,7 +161,7 @@ class TestBack:
             for tier in cache.tiers.values():
                 assert tier.read("page:a") is None
                 assert tier.read("part:a") is None
-            assert cache.stores.graph.nodes() == []
+            assert list(cache.stores.graph.nodes()) == []
 
     def test_what_is_made_of_something_read_meanwhile_is_kept_nowhere(
         self, own_server: OwnServer, given: Settings

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from cachekeeper import Cache
 from cachekeeper.cli.main import main
+from cachekeeper.client.graph import open_graph
 from cachekeeper.services.refresh_graph import GraphRefresh
-from cachekeeper.services.snapshot import GraphSnapshot
 from cachekeeper.settings import PREFIX, Settings
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from cachekeeper.cli.main import main; main()"]
@@ -152,8 +152,7 @@ def test_stats(run: Run, cache: Cache) -> None:
         ["nodes", "6"],
         ["edges", "6"],
     ]
-    graph = cache.stores.graph
-    GraphRefresh(graph, GraphSnapshot(graph), lambda: 1e9).run()
+    GraphRefresh(cache.stores.graph, open_graph(cache), lambda: 1e9).run()
     told = json.loads(run("stats", "--json").stdout)
     assert told["age_s"] > 0
     assert (told["nodes"], told["edges"], told["largest_fan_out"]) == (6, 6, 2)

@@ -10,7 +10,7 @@ from cachekeeper.core.request import Request
 from cachekeeper.core.strategy import STRATEGIES, Consistency, Strategy
 from cachekeeper.errors import InvalidInput, ReceiptTimeout
 from cachekeeper.names import Task
-from cachekeeper.services.invalidate import AT_ONCE
+from cachekeeper.settings import Settings
 from tests.support import wait_until
 from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
@@ -126,7 +126,7 @@ class TestAFlush:
 class TestAGreatPurge:
     """More dependents than are purged at once: the promise first, the bytes by and by."""
 
-    MANY = AT_ONCE + 200
+    MANY = Settings().purge_budget + 200
 
     def made(self, cache: Cache) -> list[str]:
         """``MANY`` values made of one, of which a few are held; all keys."""

@@ -117,9 +117,9 @@ class TestTheGraph:
         thumbs.loader(photos.get)
         thumbs.get("a")
 
-        assert run(Task.REFRESH_GRAPH)["pruned"] == 3
+        assert run(Task.REFRESH_GRAPH)["pruned"] == 2
 
-        assert graph.nodes() == ["photo:a", "thumb:a"]
+        assert sorted(graph.nodes()) == ["photo:a", "thumb:a"]
         assert list(graph.edges()) == [("photo:a", "thumb:a")]
 
     def test_a_cycle_is_counted_and_invalidated_as_a_whole(self, cache: Cache, run: Run) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import networkx as nx
 
-from cachekeeper.core.exchange import dot, graphml, node_link
-from cachekeeper.core.neighbourhood import Graph, around
+from cachekeeper.core.graph.exchange import dot, graphml, node_link
+from cachekeeper.core.graph.neighbourhood import Graph, around
 
 #: A quoted id of DOT: only a quotation mark is escaped, and a backslash that we doubled.
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')

@@ -5,8 +5,8 @@ from __future__ import annotations
 import networkx as nx
 import pytest
 
-from cachekeeper.core.neighbourhood import Graph, around
-from cachekeeper.core.tree import tree
+from cachekeeper.core.graph.neighbourhood import Graph, around
+from cachekeeper.core.graph.tree import tree
 from cachekeeper.errors import InvalidInput
 
 

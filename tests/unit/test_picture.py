@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachekeeper.core.neighbourhood import Graph, around
-from cachekeeper.core.picture import MAX_DRAWN, SHOWN, drawn, shortened
+from cachekeeper.core.graph.neighbourhood import Graph, around
+from cachekeeper.core.graph.picture import MAX_DRAWN, SHOWN, drawn, shortened
 from cachekeeper.errors import InvalidInput
 from tests.unit.test_exchange import hostile
 from tests.unit.test_neighbourhood import graph_of

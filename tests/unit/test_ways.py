@@ -7,8 +7,8 @@ import random
 import networkx as nx
 import pytest
 
-from cachekeeper.core.neighbourhood import Graph
-from cachekeeper.core.ways import Ways, shortest_ways
+from cachekeeper.core.graph.neighbourhood import Graph
+from cachekeeper.core.graph.ways import Ways, shortest_ways
 from cachekeeper.errors import InvalidInput
 from tests.unit.test_neighbourhood import graph_of
 

@@ -23,7 +23,7 @@ from cachekeeper.errors import InvalidInput
 from cachekeeper.local.services import require_extras
 
 if TYPE_CHECKING:
-    from cachekeeper.core.neighbourhood import Graph
+    from cachekeeper.core.graph.neighbourhood import Graph
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -76,6 +76,8 @@ def stats(state: Path | None, as_json: bool) -> None:
         figures = cache.stores.graph.statistics()
     refreshed = figures.pop("refreshed", None)
     age_s = None if refreshed is None else time.time() - refreshed
+    if built := figures.pop("snapshot_built", None):
+        figures["snapshot_age_s"] = round(time.time() - built, 1)
     if age_s is None:
         with _current(state) as found:
             figures = {"nodes": len(found), "edges": found.number_of_edges()}
@@ -108,8 +110,8 @@ def dependents(
 
     A key that several lead to is expanded once. What is left out is counted. `picture` draws it.
     """
-    from cachekeeper.core.neighbourhood import around
-    from cachekeeper.core.tree import tree
+    from cachekeeper.core.graph.neighbourhood import around
+    from cachekeeper.core.graph.tree import tree
 
     with _current(state) as found:
         near = around(found, check_key(key), depth=depth, limit=limit, sources=False)
@@ -124,8 +126,8 @@ def dependents(
 @state_option
 def picture(key: str, depth: int, limit: int, output: str, state: Path | None) -> None:
     """Draw KEY with what it was derived from and what from it, as SVG."""
-    from cachekeeper.core.neighbourhood import around
-    from cachekeeper.core.picture import MAX_DRAWN, drawn
+    from cachekeeper.core.graph.neighbourhood import around
+    from cachekeeper.core.graph.picture import MAX_DRAWN, drawn
 
     if limit > MAX_DRAWN:
         raise InvalidInput("limit", limit, f"1 to {MAX_DRAWN} keys in a picture")
@@ -145,7 +147,7 @@ def why_connected(a: str, b: str, state: Path | None, as_json: bool) -> None:
 
     Exits with 1 when it was not; says so if it is the other way round.
     """
-    from cachekeeper.core.ways import SEARCHED, shortest_ways
+    from cachekeeper.core.graph.ways import SEARCHED, shortest_ways
 
     with _current(state) as found:
         ways = shortest_ways(found, check_key(a, "a"), check_key(b, "b"))
@@ -185,7 +187,7 @@ def export(
 
     Depth and limit are those of a part; everything is always whole.
     """
-    from cachekeeper.core.neighbourhood import around
+    from cachekeeper.core.graph.neighbourhood import around
 
     with _current(state) as found:
         if key is None:
@@ -199,14 +201,14 @@ def export(
 @contextmanager
 def _current(state: Path | None) -> Iterator[Graph]:
     """The graph as it is now."""
-    from cachekeeper.services.snapshot import GraphSnapshot
+    from cachekeeper.client.graph import open_graph
 
-    with open_cache(state) as cache, GraphSnapshot(cache.stores.graph).current() as found:
+    with open_cache(state) as cache, open_graph(cache).current() as found:
         yield found
 
 
 def _lines(form: str, found: Graph) -> Iterator[str]:
-    from cachekeeper.core import exchange
+    from cachekeeper.core.graph import exchange
 
     return {"dot": exchange.dot, "graphml": exchange.graphml, "json": exchange.node_link}[form](
         found

@@ -164,7 +164,7 @@ class Cache:
         sources = map(source_of_key, inputs)
         as_of = found.entry.stamp.as_of
         fresh = self.stores.marks.declare(source_of_key(key), sources, as_of, expires)
-        self.stores.graph.add(key, inputs)
+        self.stores.graph.link(key, inputs, more=True)
         if not fresh:
             self.invalidate(key, reason="it depends on what was invalidated before")
 

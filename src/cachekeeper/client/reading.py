@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -56,8 +56,9 @@ class ReadThrough:
 
     def __init__(self, tiers: Sequence[Tier], marks: RedisMarks, graph: RedisGraph) -> None:
         self._tiers, self._marks, self._graph = tiers, marks, graph
+        self._shared = [tier for tier in tiers if tier.name != "memory"]
         self._flights, self._bypass = _Flights(), _Bypass()
-        self.statistics = Statistics([tier.name for tier in tiers if tier.name != "memory"])
+        self.statistics = Statistics([tier.name for tier in self._shared])
         self._revive: Callable[[], None] | None = None
 
     def get(self, key: str, recipe: Callable[[], Recipe]) -> Entry:
@@ -125,7 +126,7 @@ class ReadThrough:
         """The moment; take it before a value is made. Raises CacheUnavailable."""
         return self._marks.now()
 
-    def keep(self, key: str, found: Found, inputs: Iterable[str]) -> Found | None:
+    def keep(self, key: str, found: Found, inputs: Collection[str]) -> Found | None:
         """Store what was made from some inputs, unless it is stale by now.
 
         Returns it as it was stored; None when every tier refused it.
@@ -138,13 +139,13 @@ class ReadThrough:
         stored = None
         for tier in reversed(self._tiers):
             if tier.takes(key, found.entry.size):
-                kept = tier.fill(key, stored or found)
+                kept = tier.fill(key, stored or found, inputs)
                 if kept is None:  # stale, and no nearer tier may keep it; or no room
                     break
                 stored = kept
-        if stored:
+        if stored and not any(tier.takes(key, found.entry.size) for tier in self._shared):
             with suppress(CacheFull):  # the purge won't find it; its stamp is what counts
-                self._graph.link(key, inputs)
+                self._graph.link(key, inputs)  # what shared tiers hold may be made from it
         return stored
 
     def _load(self, key: str, recipe: Recipe) -> Found:

@@ -5,7 +5,7 @@ Times are seconds since 1970 unless a name says otherwise; sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -31,9 +31,10 @@ class Tier(Protocol):
     def takes(self, key: str, size: int) -> bool:
         """Whether a key's value of a size belongs into this tier at all."""
 
-    def fill(self, key: str, found: Found) -> Found | None:
+    def fill(self, key: str, found: Found, inputs: Collection[str] | None = None) -> Found | None:
         """Store an entry known to be valid at a moment.
 
+        ``inputs`` are the keys that it was made from; None: it is a copy from another tier.
         Returns it as it was stored, with the moment at which it was still valid; None when it
         is invalid by now, or there is no room.
         """
@@ -84,6 +85,13 @@ class Nodes(Protocol):
 
     def leave(self, nodes: Iterable[str]) -> None:
         """Forget nodes."""
+
+
+class Counters(Protocol):
+    """Sums that operators watch."""
+
+    def count(self, name: str) -> None:
+        """One more."""
 
 
 class Receipts(Protocol):
@@ -153,44 +161,6 @@ class Expiry(Protocol):
 
     def forget(self, keys: Iterable[str], now: float) -> None:
         """Drop keys unless they were filled again meanwhile."""
-
-
-class EdgeChange(Protocol):
-    """One edge that came (``op`` "+") or went ("-")."""
-
-    @property
-    def op(self) -> str:
-        """``+`` or ``-``."""
-
-    @property
-    def u(self) -> str:
-        """The source."""
-
-    @property
-    def v(self) -> str:
-        """What was derived from it."""
-
-
-class GraphStore(Protocol):
-    """The shared dependency graph."""
-
-    def edges(self) -> Iterator[tuple[str, str]]:
-        """Every edge."""
-
-    def nodes(self) -> list[str]:
-        """Every key it knows."""
-
-    def position(self) -> str:
-        """Where the log of changes stands."""
-
-    def changes(self, after: str) -> tuple[str, Iterable[EdgeChange]] | None:
-        """The changes after a position; None when the log no longer reaches back."""
-
-    def prune(self, key: str) -> bool:
-        """Forget a key that nothing needs; whether it went."""
-
-    def publish(self, statistics: dict[str, int | float]) -> None:
-        """Keep figures for people."""
 
 
 class Devices(Protocol):

@@ -31,6 +31,7 @@ class State:
         self.blobs = self.folder / "blobs"  # content by its SHA-256
         self.devices = self.folder / "devices"  # what each device holds
         self.library = self.folder / "library"  # the copy that `make run` plays with
+        self.graph = self.folder / "graph"  # the dependency graph, mapped by all workers
         self.logs = self.folder / "logs"
         self.table = self.folder / "up.json"
         self.lock = self.folder / "up.lock"
@@ -44,7 +45,8 @@ class State:
         """
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (self.folder, self.server, self.blobs, self.devices, self.logs):
+            private = (self.folder, self.server, self.blobs, self.devices, self.graph, self.logs)
+            for folder in private:
                 folder.mkdir(exist_ok=True)
                 folder.chmod(0o700)
         except OSError as error:

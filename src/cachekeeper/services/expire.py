@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cachekeeper.core.ports import Clock, Devices, Expiry, Garbage, GraphStore, SharedTier
+from cachekeeper.core.graph.ports import GraphStore
+from cachekeeper.core.ports import Clock, Devices, Expiry, Garbage, SharedTier
 from cachekeeper.services.device import DeviceCaches
 
 CHUNK = 500
@@ -33,7 +34,7 @@ class ExpirySweep:
             for tier in self._tiers:
                 tier.remove(keys)
             self._expiry.forget(keys, self._now())
-            pruned += sum(self._graph.prune(key) for key in keys)
+            pruned += len(self._graph.prune(keys))
             expired += len(keys)
         files = sum(len(self._caches.expire(device)) for device in self._devices.ids())
         return {"entries": expired, "nodes_pruned": pruned, "device_files": files}

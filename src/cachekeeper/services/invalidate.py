@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from cachekeeper.core.graph import Affected
-from cachekeeper.core.ports import Clock, Garbage, Marks, Receipts
+from cachekeeper.core.graph.reach import Reach
+from cachekeeper.core.ports import Clock, Counters, Garbage, Marks, Receipts
 from cachekeeper.core.receipt import Receipt, Status, failed_receipt, pending_receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Moment
@@ -14,9 +14,9 @@ from cachekeeper.services.confirm import Confirmation, Confirmer
 from cachekeeper.services.purge import Purger
 
 AFFECTED_SHOWN = 100
+CYCLES_NAMED = 10
 ATTEMPTS = 4
-#: Keys that are purged right after the receipt; more are left to the background.
-AT_ONCE = 1000
+STOPPED = "stopped there; they are stale by their stamps and go when read or expired"
 NOT_PURGED = "tags and namespaces: what they hold is stale by its stamp, gone when read or expired"
 
 
@@ -34,12 +34,14 @@ class Invalidator:
         receipts: Receipts,
         garbage: Garbage,
         purger: Purger,
+        counters: Counters,
         defer: Callable[[Request], None],
         now: Clock,
         worker: int,
     ) -> None:
         self._marks, self._confirmer, self._receipts = marks, confirmer, receipts
         self._garbage, self._purger, self._defer = garbage, purger, defer
+        self._counters = counters
         self._now, self._worker = now, worker
 
     def run(self, requests: Sequence[Request]) -> list[Receipt]:
@@ -58,12 +60,14 @@ class Invalidator:
     def finish(self, request_id: str, keys: Iterable[str]) -> int:
         """Purge what was too much to be purged at once; returns how many keys that were."""
         receipt = self._receipts.load(request_id)
-        reached = self._purger.reach(keys)
+        reached = self._purger.all(keys)
         if receipt is None:  # long ago: nobody waits for it
             self._purger.remove(reached.order)
         else:
-            _report(receipt, reached)
-            receipt.removed = self._remove(receipt.strategy, reached.order)
+            self._report(receipt, reached)
+            removed = self._remove(receipt.strategy, reached.order)
+            before = receipt.removed
+            receipt.removed = {tier: n + before.get(tier, 0) for tier, n in removed.items()}
             receipt.purged = True
             self._receipts.save([receipt])
         return len(reached.order)
@@ -105,14 +109,14 @@ class Invalidator:
         deferred: list[Request] = []
         for request, receipt in zip(requests, receipts, strict=True):
             reached = self._reach(request)
-            _report(receipt, reached)
-            receipt.purged = not reached.unfinished
+            self._report(receipt, reached)
             if request.tags or request.namespaces:
                 receipt.limits.append(NOT_PURGED)
-            if reached.unfinished:
+            at_once.extend(reached.order)
+            goes_on = self._purger.limits.goes_on and (reached.unfinished or reached.beyond)
+            receipt.purged = not goes_on
+            if goes_on:
                 deferred.append(request)
-            else:
-                at_once.extend(reached.order)
         # A batch is of one strategy.
         removed = self._remove(requests[0].strategy, _unique(at_once)) if at_once else {}
         for receipt in receipts:
@@ -128,10 +132,29 @@ class Invalidator:
         self._garbage.add(keys, self._now())
         return {}
 
-    def _reach(self, request: Request) -> Affected:
-        if not request.cascade:
-            return Affected(list(request.keys), 0)
-        return self._purger.reach(request.keys, AT_ONCE)
+    def _reach(self, request: Request) -> Reach:
+        return self._purger.near(request.keys) if request.cascade else Reach(request.keys)
+
+    def _report(self, receipt: Receipt, reached: Reach) -> None:
+        """Say what was found, and every limit that was met: in the receipt, and in a count."""
+        limits = self._purger.limits
+        receipt.affected = list(reached.order[:AFFECTED_SHOWN])
+        receipt.affected_count, receipt.depth = len(reached.order), reached.depth
+        rest = "goes on in the background" if limits.goes_on else STOPPED
+        if reached.unfinished:
+            receipt.limits.append(f"size budget: more than {limits.budget} keys; the purge {rest}")
+            self._counters.count("purges beyond their size budget")
+        if reached.beyond:
+            receipt.limits.append(
+                f"depth limit {limits.depth}: {len(reached.beyond)} keys and what was derived from "
+                f"them lie deeper; the purge {rest}"
+            )
+            self._counters.count("purges beyond their depth limit")
+        if reached.cycles:
+            shown = reached.cycles[:CYCLES_NAMED] if limits.names_cycles else ()
+            named = [" -> ".join(cycle[:AFFECTED_SHOWN]) for cycle in shown]
+            said = f"{len(reached.cycles)} cycles, each removed as a whole"
+            receipt.limits.append(": ".join([said, *(["; ".join(named)] if named else [])]))
 
 
 def _unique(keys: Iterable[str]) -> list[str]:
@@ -144,19 +167,3 @@ def _conclude(receipt: Receipt, seen: Confirmation, *, strict: bool) -> None:
     receipt.status = Status.DONE if seen.holds or not strict else Status.UNKNOWN
     if not seen.holds and strict:
         receipt.error = "the server restarted while the nodes were asked"
-
-
-def _report(receipt: Receipt, reached: Affected) -> None:
-    receipt.affected = reached.order[:AFFECTED_SHOWN]
-    receipt.affected_count, receipt.depth = len(reached.order), reached.depth
-    if reached.unfinished:
-        receipt.limits.append(
-            f"size budget: more than {AT_ONCE} keys; the purge goes on in the background"
-        )
-    if reached.beyond:
-        receipt.limits.append(
-            f"depth limit: the purge stopped before {len(reached.beyond)} deeper keys; "
-            "they are stale by their stamps and go when read or expired"
-        )
-    if reached.cycles:
-        receipt.limits.append(f"{len(reached.cycles)} cycles, each removed as a whole")

@@ -1,11 +1,11 @@
-"""The graph refresh: merge changes, drop dead nodes, find cycles, publish figures."""
+"""The graph refresh: merge changes, drop dead keys, find cycles, publish figures."""
 
 from __future__ import annotations
 
-import networkx as nx
-
-from cachekeeper.core.graph import Graph
-from cachekeeper.core.ports import Clock, GraphStore
+from cachekeeper.core.graph.digraph import SnapshotGraph
+from cachekeeper.core.graph.figures import figures, leaves
+from cachekeeper.core.graph.ports import GraphStore
+from cachekeeper.core.ports import Clock
 from cachekeeper.services.snapshot import GraphSnapshot
 
 
@@ -16,31 +16,30 @@ class GraphRefresh:
         self._store, self._snapshot, self._now = store, snapshot, now
 
     def run(self) -> dict[str, int | float]:
-        """One refresh; returns the figures it published."""
+        """One refresh; returns the figures it published.
+
+        ``pruned`` keys were dropped; ``folded`` values have more sources than one value may name
+        and a group in place of them; ``lag`` rows had changed since this host's file was built;
+        ``snapshot_built`` and ``refreshed`` are in seconds since 1970.
+        """
         with self._snapshot.current() as graph:
+            lag = graph.changes
             pruned = self._prune(graph)
-            statistics = _figures(graph) | {"pruned": pruned, "refreshed": self._now()}
+        built = self._snapshot.write()
+        with self._snapshot.current() as graph:
+            statistics: dict[str, int | float] = figures(graph)._asdict()
+        statistics |= {"pruned": pruned, "folded": self._store.folded(), "lag": lag}
+        statistics |= {"snapshot_built": built, "refreshed": self._now()}
         self._store.publish(statistics)
         return statistics
 
-    def _prune(self, graph: Graph) -> int:
+    def _prune(self, graph: SnapshotGraph) -> int:
         """Drop dead keys, from the leaves upward: a dead chain goes in one refresh."""
         pruned = 0
-        leaves = [key for key in graph if graph.out_degree(key) == 0]
-        while leaves:
-            gone = [key for key in leaves if self._store.prune(key)]
-            parents = {parent for key in gone for parent in graph.predecessors(key)}
-            self._snapshot.forget(gone)
+        candidates = leaves(graph)
+        while candidates:
+            gone = self._store.prune(candidates)
             pruned += len(gone)
-            leaves = [key for key in parents if graph.out_degree(key) == 0]
+            # The store knows which of those above have other dependents; it is asked, not guessed.
+            candidates = list({above for key in gone for above in graph.predecessors(key)})
         return pruned
-
-
-def _figures(graph: Graph) -> dict[str, int | float]:
-    cycles = [c for c in nx.strongly_connected_components(graph) if len(c) > 1]
-    return {
-        "nodes": graph.number_of_nodes(),
-        "edges": graph.number_of_edges(),
-        "largest_fan_out": max((degree for _, degree in graph.out_degree()), default=0),
-        "cycles": len(cycles),
-    }

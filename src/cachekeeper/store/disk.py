@@ -7,7 +7,7 @@ stamped record like any other, checked at every read.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from cachekeeper.core.stamps import Found
 from cachekeeper.store.blobs import Blobs
@@ -40,7 +40,7 @@ class DiskTier:
         """Whether a key's value of a size belongs on disk."""
         return self._wants(key, size)
 
-    def fill(self, key: str, found: Found) -> Found | None:
+    def fill(self, key: str, found: Found, inputs: Collection[str] | None = None) -> Found | None:
         """Blob first, binding second: a crash between leaves garbage that a sweep collects."""
         if not self.takes(key, found.entry.size):
             return None
@@ -50,7 +50,7 @@ class DiskTier:
             log.warning("blob_not_stored key=%s: %s", key, error)
             return found
         bound = found._replace(entry=found.entry._replace(body=bytes.fromhex(digest)))
-        stored = self._bindings.fill(key, bound)
+        stored = self._bindings.fill(key, bound, inputs)
         if stored is None:
             return None
         return stored._replace(entry=stored.entry._replace(body=found.entry.body))

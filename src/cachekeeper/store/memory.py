@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from cachekeeper.core.stamps import Entry, Found, Moment, own_sources
 
@@ -61,7 +61,12 @@ class MemoryTier:
         """Whether a value of a size can fit."""
         return size <= self._capacity
 
-    def fill(self, key: str, found: Found) -> Found | None:
+    def fill(
+        self,
+        key: str,
+        found: Found,
+        inputs: Collection[str] | None = None,  # noqa: ARG002  # the graph is the far tiers'
+    ) -> Found | None:
         """Keep an entry unless a source of it was invalidated since it was found valid."""
         (entry, moment), sources = found, _indexed(key, found)
         with self._lock:

@@ -74,13 +74,10 @@ class Graph:
     def __init__(self) -> None:
         self._inputs: dict[str, list[str]] = {}
 
-    def link(self, key: str, inputs: Iterable[str]) -> None:
-        """Say what a key was derived from, replacing what was said before."""
-        self._inputs[key] = list(inputs)
-
-    def add(self, key: str, inputs: Iterable[str]) -> None:
-        """Say that a key was derived from more than was said before."""
-        self.link(key, dict.fromkeys([*self.inputs(key), *inputs]))
+    def link(self, key: str, inputs: Iterable[str], *, more: bool = False) -> None:
+        """Say what a key was derived from, instead of what was said before or ``more``."""
+        before = self.inputs(key) if more else []
+        self._inputs[key] = list(dict.fromkeys([*before, *inputs]))
 
     def inputs(self, key: str) -> list[str]:
         """What a key was derived from."""

@@ -21,6 +21,9 @@ from cachekeeper.store.redis.sockets import Sockets
 
 Arg = str | bytes | int | float
 
+#: What scripts are made of besides their own file.
+PARTS = {"fill": ["link"], "link": ["link"], "prune": ["link"]}
+
 
 class Script(NamedTuple):
     """A script as the server knows it."""
@@ -31,8 +34,10 @@ class Script(NamedTuple):
 
 @cache
 def script(name: str) -> Script:
-    """``lua/<name>.lua``."""
-    source = (files(__package__) / "lua" / f"{name}.lua").read_text()
+    """``lua/<name>.lua``, after the parts that it shares with others."""
+    folder = files(__package__) / "lua"
+    parts = [(folder / "parts" / f"{part}.lua").read_text() for part in PARTS.get(name, ())]
+    source = "".join([*parts, (folder / f"{name}.lua").read_text()])
     return Script(hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), source)
 
 

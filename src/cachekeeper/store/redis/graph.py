@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from cachekeeper.store.redis.connection import Connection, reachable
+from cachekeeper.store.redis.connection import Arg, Connection, reachable
 
-LOG_LENGTH = 100_000
+#: Changes kept: a snapshot that is farther behind loads anew.
+LOG_LENGTH = 250_000
 CHUNK = 500
+CHANGES_AT_ONCE = 5000
+#: Where the log of changes stands before the first one.
+START = "0-0"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One edge that came (``+``) or went (``-``)."""
+    """What became of the inputs of a key."""
 
-    op: str
-    u: str
     v: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
 
 
 class RedisGraph:
@@ -26,15 +31,16 @@ class RedisGraph:
     def __init__(self, connection: Connection) -> None:
         self._c = connection
 
-    def link(self, key: str, inputs: Iterable[str]) -> int:
-        """Say what a key was derived from, replacing what was said before; edges changed."""
-        layout = self._c.layout
-        keys = [layout.graph_nodes, layout.graph_log, layout.graph_in(key)]
-        return int(self._c.run("link", keys, [key, LOG_LENGTH, layout.graph_out(""), *inputs]))
+    def link(self, key: str, inputs: Iterable[str], *, more: bool = False) -> int:
+        """Say what a key was derived from, instead of what was said before or ``more``.
 
-    def add(self, key: str, inputs: Iterable[str]) -> int:
-        """Say that a key was derived from more than was said before; edges added."""
-        return self.link(key, dict.fromkeys([*self.inputs(key), *inputs]))
+        Returns how many edges came or went. A fill does this by itself, in one step with the value.
+        """
+        layout = self._c.layout
+        keys = [layout.graph_nodes, layout.graph_log, layout.graph_stats]
+        mode = "more" if more else "instead"
+        args: list[Arg] = [key, LOG_LENGTH, layout.graph_in(""), layout.graph_out(""), mode]
+        return int(self._c.run("link", keys, [*args, *inputs]))
 
     def inputs(self, key: str) -> list[str]:
         """What a key was derived from."""
@@ -44,57 +50,62 @@ class RedisGraph:
         """What was derived from a key."""
         return self._members(self._c.layout.graph_out(key))
 
-    def nodes(self) -> list[str]:
-        """Every key the graph knows."""
-        return self._members(self._c.layout.graph_nodes)
+    def nodes(self) -> Iterator[str]:
+        """Every key that has an edge; one may come twice while the graph is changed."""
+        with reachable():
+            for raw in self._c.redis.sscan_iter(self._c.layout.graph_nodes, count=CHUNK):
+                yield raw.decode()
 
     def edges(self) -> Iterator[tuple[str, str]]:
-        """Every edge."""
-        nodes = self.nodes()
-        for start in range(0, len(nodes), CHUNK):
-            chunk = nodes[start : start + CHUNK]
+        """Every edge; one may come twice while the graph is changed."""
+        for chunk in _batched(self.nodes(), CHUNK):
             with reachable(), self._c.redis.pipeline(transaction=False) as pipe:
                 for node in chunk:
-                    pipe.smembers(self._c.layout.graph_out(node))
+                    pipe.smembers(self._c.layout.graph_in(node))
                 found = pipe.execute()
-            for node, dependents in zip(chunk, found, strict=True):
-                yield from ((node, raw.decode()) for raw in dependents)
+            for node, inputs in zip(chunk, found, strict=True):
+                yield from ((raw.decode(), node) for raw in inputs)
 
     def position(self) -> str:
         """The id of the last change."""
         with reachable():
             last = self._c.redis.xrevrange(self._c.layout.graph_log, count=1)
-        return last[0][0].decode() if last else "0-0"
+        return last[0][0].decode() if last else START
 
-    def changes(self, after: str) -> tuple[str, list[Change]] | None:
-        """The position now and the changes since; None when the log no longer reaches back."""
-        with reachable(), self._c.redis.pipeline() as pipe:
-            pipe.xrange(self._c.layout.graph_log, f"({after}")
-            pipe.xrange(self._c.layout.graph_log, after, after)
-            pipe.exists(self._c.layout.graph_log)
-            lines, anchor, exists = pipe.execute()
-        if not anchor and (exists or after != "0-0"):
+    def changes(self, after: str) -> tuple[str, list[Change], bool] | None:
+        """The next changes, where they end, and whether there are more.
+
+        None when the log does not reach back to ``after``, so that some may be missing.
+        """
+        with reachable():
+            lines = self._c.redis.xrange(self._c.layout.graph_log, after, count=CHANGES_AT_ONCE)
+        if after == START:  # nothing stands there: only an empty log is sure to reach back
+            return None if lines else (START, [], False)
+        if not lines or lines[0][0].decode() != after:
             return None
-        found = [Change(d[b"op"].decode(), d[b"u"].decode(), d[b"v"].decode()) for _, d in lines]
-        return (lines[-1][0].decode() if lines else after), found
+        changes = [_change(data) for _, data in lines[1:]]
+        return lines[-1][0].decode(), changes, len(lines) == CHANGES_AT_ONCE
 
-    def prune(self, key: str) -> bool:
-        """Forget a key without value and without dependents; whether it went."""
-        layout = self._c.layout
-        keys = [
-            layout.graph_nodes,
-            layout.graph_log,
-            layout.graph_in(key),
-            layout.graph_out(key),
-            layout.value(key),
-            layout.binding(key),
-        ]
-        return bool(self._c.run("prune", keys, [key, LOG_LENGTH, layout.graph_out("")]))
+    def prune(self, keys: Iterable[str]) -> list[str]:
+        """Forget those of some keys that have no value and no dependents; returns them."""
+        layout, gone = self._c.layout, list[str]()
+        for chunk in _batched(keys, CHUNK):
+            names = [layout.graph_nodes, layout.graph_log]
+            for key in chunk:
+                names += [layout.value(key), layout.binding(key)]
+            args: list[Arg] = [LOG_LENGTH, layout.graph_in(""), layout.graph_out("")]
+            gone += [raw.decode() for raw in self._c.run("prune", names, [*args, *chunk])]
+        return gone
 
-    def publish(self, statistics: dict[str, int | float]) -> None:
+    def folded(self) -> int:
+        """How many values have a group in place of too many sources, or of declared ones."""
+        with reachable():
+            return int(self._c.redis.zcard(self._c.layout.groups))
+
+    def publish(self, statistics: Mapping[str, int | float]) -> None:
         """Keep the figures of a refresh."""
         with reachable():
-            self._c.redis.hset(self._c.layout.graph_stats, mapping=statistics)
+            self._c.redis.hset(self._c.layout.graph_stats, mapping=dict(statistics))
 
     def statistics(self) -> dict[str, float]:
         """The figures of the last refresh."""
@@ -105,3 +116,18 @@ class RedisGraph:
     def _members(self, name: str) -> list[str]:
         with reachable():
             return sorted(raw.decode() for raw in self._c.redis.smembers(name))
+
+
+def _batched(keys: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The keys in lists of at most ``size``."""
+    left = iter(keys)
+    while chunk := list(islice(left, size)):
+        yield chunk
+
+
+def _change(data: dict[bytes, bytes]) -> Change:
+    return Change(data[b"v"].decode(), _names(data[b"+"]), _names(data[b"-"]))
+
+
+def _names(joined: bytes) -> tuple[str, ...]:
+    return tuple(joined.decode().split("\0")) if joined else ()

@@ -173,6 +173,13 @@ class RedisActivity:
                 pipe.expire(name, ACTIVITY_KEPT_S)
             pipe.execute()
 
+    def count(self, name: str) -> None:
+        """One more of something, in the totals."""
+        with reachable(), self._c.redis.pipeline() as pipe:
+            pipe.hincrbyfloat(self._c.layout.totals, name, 1)
+            pipe.expire(self._c.layout.totals, ACTIVITY_KEPT_S)
+            pipe.execute()
+
     def last(self) -> dict[str, dict[str, Any]]:
         """By task: when it last ended, in which worker, with which figures."""
         with reachable():

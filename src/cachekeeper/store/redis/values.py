@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, group_of
 from cachekeeper.errors import CacheFull
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
+from cachekeeper.store.redis.graph import LOG_LENGTH
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,10 @@ class Records:
         found = self._c.run("read", [self._name(key), layout.marks, layout.clock], [key])
         return _unpacked(*found) if found else None
 
-    def fill(self, key: str, found: Found) -> Found | None:
+    def fill(self, key: str, found: Found, inputs: Collection[str] | None = None) -> Found | None:
         """Store a record; None when a source of it was invalidated, or there is no room.
+
+        What it was made from (None: it is a copy) goes into the graph in the same step.
 
         Returns it as it was stored: with a group in place of too many sources.
         """
@@ -40,6 +43,7 @@ class Records:
         folded = entry.stamp.folded(key)
         group = "" if folded is entry.stamp else group_of(key)
         keys = [self._name(key), layout.marks, layout.clock, layout.expiry, layout.groups]
+        keys += [layout.graph_nodes, layout.graph_log, layout.graph_stats]
         args: list[Arg] = [
             key,
             entry.stamp.as_of.incarnation,
@@ -52,6 +56,11 @@ class Records:
             layout.group(""),
             layout.subgroups(""),
             entry.body,
+            LOG_LENGTH,
+            layout.graph_in(""),
+            layout.graph_out(""),
+            -1 if inputs is None else len(inputs),
+            *(inputs or ()),
             *entry.stamp.sources,
         ]
         try:
@@ -102,12 +111,12 @@ class RedisTier(Records):
         """Whether a value is of at most the tier's largest size; bigger ones are the disk's."""
         return size <= self._largest
 
-    def fill(self, key: str, found: Found) -> Found | None:
+    def fill(self, key: str, found: Found, inputs: Collection[str] | None = None) -> Found | None:
         """Store a value that the tier takes."""
         if not self.takes(key, found.entry.size):
             self.remove([key])
             return None
-        return super().fill(key, found)
+        return super().fill(key, found, inputs)
 
 
 class RedisExpiry:

@@ -7,11 +7,18 @@
 -- record: incarnation, as_of, filled, expires (doubles), number of sources (2 bytes) and the bytes
 -- they take (4), sources each ended by a zero byte, body
 --
--- KEYS  record, marks, clock, expiry, groups
+-- What the value was made from goes into the dependency graph in the same step, unless this is but
+-- a copy from another tier.
+--
+-- KEYS  record, marks, clock, expiry, groups, nodes, log and statistics of the graph
 -- ARGV  key, incarnation, as_of, filled, expires (s), lifetime of the index (s), group or '',
---       prefixes of a source's groups, a group's members and its subgroups, body, source ...
+--       prefixes of a source's groups, a group's members and its subgroups, body,
+--       log length, prefixes of the in: and out: sets, number of inputs (-1: a copy), input ...,
+--       source ...
 -- returns the epoch, nil when refused
 local key, as_of, expires, group = ARGV[1], tonumber(ARGV[3]), ARGV[5], ARGV[7]
+local inputs = tonumber(ARGV[15])
+local first_source = 16 + math.max(0, inputs)
 local clock = redis.call('HMGET', KEYS[3], 'incarnation', 'epoch')
 if clock[1] ~= ARGV[2] then
   return nil
@@ -27,12 +34,12 @@ end
 if marked(redis.call('ZMSCORE', KEYS[2], unpack(own))) then
   return nil
 end
-for first = 12, #ARGV, 1000 do  -- unpack has its limits
+for first = first_source, #ARGV, 1000 do  -- unpack has its limits
   if marked(redis.call('ZMSCORE', KEYS[2], unpack(ARGV, first, math.min(first + 999, #ARGV)))) then
     return nil
   end
 end
-for i = 12, #ARGV do  -- a group that has gone vouches for nothing any more
+for i = first_source, #ARGV do  -- a group that has gone vouches for nothing any more
   if string.sub(ARGV[i], 1, 2) == 'g:' and not redis.call('ZSCORE', KEYS[5], ARGV[i]) then
     return nil
   end
@@ -54,7 +61,7 @@ local function extend(named)  -- and the groups that it is made of
 end
 local sources, count = '', 0
 if group ~= '' then
-  for i = 12, #ARGV do
+  for i = first_source, #ARGV do
     redis.call('SADD', ARGV[8] .. ARGV[i], group)
     redis.call('SADD', ARGV[9] .. group, ARGV[i])
     if redis.call('ZSCORE', KEYS[5], ARGV[i]) then
@@ -63,9 +70,9 @@ if group ~= '' then
   end
   extend(group)
   sources, count = group .. '\0', 1
-elseif #ARGV > 11 then
-  sources, count = table.concat(ARGV, '\0', 12) .. '\0', #ARGV - 11
-  for i = 12, #ARGV do
+elseif #ARGV >= first_source then
+  sources, count = table.concat(ARGV, '\0', first_source) .. '\0', #ARGV - first_source + 1
+  for i = first_source, #ARGV do
     extend(ARGV[i])
   end
 end
@@ -75,5 +82,16 @@ redis.call('SET', KEYS[1], record, 'PXAT', string.format('%.0f', tonumber(expire
 redis.call('ZADD', KEYS[4], expires, key)
 if redis.call('TTL', KEYS[4]) < tonumber(ARGV[6]) then
   redis.call('EXPIRE', KEYS[4], ARGV[6])  -- the index outlives its longest-lived member
+end
+local graph = {nodes = KEYS[6], log = KEYS[7], length = ARGV[12], into = ARGV[13], out = ARGV[14]}
+if inputs > 0 or (inputs == 0 and redis.call('EXISTS', graph.into .. key) == 1) then
+  local named = {}
+  for i = 16, 15 + inputs do
+    named[#named + 1] = ARGV[i]
+  end
+  local _, bridged = link(graph, key, named)
+  if not bridged then
+    redis.call('HINCRBY', KEYS[8], 'unbridged', 1)
+  end
 end
 return tonumber(clock[2])

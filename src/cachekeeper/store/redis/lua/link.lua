@@ -1,27 +1,15 @@
--- Replace what a key was derived from; each change goes to the log that snapshots follow.
+-- Say what a key was derived from, without storing anything under it.
 --
--- KEYS  nodes, log, in:<key>
--- ARGV  key, log length, prefix of the out: sets, input ...
+-- KEYS  nodes, log, statistics
+-- ARGV  key, log length, prefixes of the in: and the out: sets, 'more' or 'instead', input ...
 -- returns the number of edges changed
-local key, changed, wanted = ARGV[1], 0, {}
-for i = 4, #ARGV do
-  wanted[ARGV[i]] = true
+local graph = {nodes = KEYS[1], log = KEYS[2], length = ARGV[2], into = ARGV[3], out = ARGV[4]}
+local inputs = {}
+for i = 6, #ARGV do
+  inputs[#inputs + 1] = ARGV[i]
 end
-for _, input in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-  if wanted[input] then
-    wanted[input] = nil
-  else
-    redis.call('SREM', KEYS[3], input)
-    redis.call('SREM', ARGV[3] .. input, key)
-    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'op', '-', 'u', input, 'v', key)
-    changed = changed + 1
-  end
-end
-for input in pairs(wanted) do
-  redis.call('SADD', KEYS[1], input, key)
-  redis.call('SADD', KEYS[3], input)
-  redis.call('SADD', ARGV[3] .. input, key)
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'op', '+', 'u', input, 'v', key)
-  changed = changed + 1
+local changed, bridged = link(graph, ARGV[1], inputs, ARGV[5] == 'more')
+if not bridged then
+  redis.call('HINCRBY', KEYS[3], 'unbridged', 1)
 end
 return changed

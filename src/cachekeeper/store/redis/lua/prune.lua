@@ -1,15 +1,16 @@
--- Forget a key of the graph that has neither a value nor anything derived from it.
+-- Forget keys of the graph that have neither a value nor anything derived from them.
 --
--- KEYS  nodes, log, in:<key>, out:<key>, value, binding
--- ARGV  key, log length, prefix of the out: sets
--- returns 1 forgotten, 0 still needed
-if redis.call('EXISTS', KEYS[4], KEYS[5], KEYS[6]) > 0 then
-  return 0
+-- KEYS  nodes, log, then for each key: value, binding
+-- ARGV  log length, prefixes of the in: and the out: sets, key ...
+-- returns the keys that went
+local graph = {nodes = KEYS[1], log = KEYS[2], length = ARGV[1], into = ARGV[2], out = ARGV[3]}
+local gone = {}
+for i = 4, #ARGV do
+  local key, at = ARGV[i], 2 * (i - 4) + 3
+  if redis.call('EXISTS', graph.out .. key, KEYS[at], KEYS[at + 1]) == 0
+      and redis.call('SISMEMBER', graph.nodes, key) == 1 then
+    link(graph, key, {})
+    gone[#gone + 1] = key
+  end
 end
-for _, input in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-  redis.call('SREM', ARGV[3] .. input, ARGV[1])
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'op', '-', 'u', input, 'v', ARGV[1])
-end
-redis.call('UNLINK', KEYS[3])
-redis.call('SREM', KEYS[1], ARGV[1])
-return 1
+return gone

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import networkx as nx
 
-from cachekeeper.core.neighbourhood import Graph
+from cachekeeper.core.graph.neighbourhood import Graph
 
 #: Characters that an XML document can't hold, not even escaped.
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

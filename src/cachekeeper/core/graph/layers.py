@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 import networkx as nx
 
-from cachekeeper.core.neighbourhood import Graph
+from cachekeeper.core.graph.neighbourhood import Graph
 
 #: A strongly connected component, or the lane of the edges of one through a column.
 Unit: TypeAlias = "int | tuple[int, int]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cachekeeper.core.neighbourhood import Neighbourhood
+from cachekeeper.core.graph.neighbourhood import Neighbourhood
 
 
 def tree(near: Neighbourhood) -> Iterator[str]:

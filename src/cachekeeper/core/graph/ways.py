@@ -9,7 +9,7 @@ from typing import Final
 
 import networkx as nx
 
-from cachekeeper.core.neighbourhood import Graph, known
+from cachekeeper.core.graph.neighbourhood import Graph, known
 from cachekeeper.errors import InvalidInput
 
 #: Keys that a search looks at from either end before it gives up; a second's work or two.

@@ -9,11 +9,11 @@ from typing import Final
 from unicodedata import east_asian_width
 from xml.sax.saxutils import escape
 
-from cachekeeper.core.exchange import NOT_XML
+from cachekeeper.core.graph.exchange import NOT_XML
+from cachekeeper.core.graph.layers import Layers, Sizes, layers
+from cachekeeper.core.graph.neighbourhood import Neighbourhood
+from cachekeeper.core.graph.picture_style import HUES, STYLE
 from cachekeeper.core.keys import namespace_of
-from cachekeeper.core.layers import Layers, Sizes, layers
-from cachekeeper.core.neighbourhood import Neighbourhood
-from cachekeeper.core.picture_style import HUES, STYLE
 from cachekeeper.errors import InvalidInput
 
 MAX_DRAWN: Final = 300  # keys; with more nobody can follow a line
