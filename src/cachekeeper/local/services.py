@@ -21,7 +21,7 @@ from cachekeeper.settings import Settings
 #: timeout of celeryconfig.py, and something on top for leaving.
 WORKER_GRACE_S = 9.0
 #: The application's packages that a client does without (extra ``app``).
-NEEDED = ("flower", "networkx", "psutil", "rich", "watchfiles")
+NEEDED = ("flower", "networkx", "numpy", "psutil", "rich", "scipy", "watchfiles")
 #: Flower and beat hand back nothing.
 OTHERS_GRACE_S = 3.0
 #: How much the worker for all but the immediate work gives way to everything else.
