@@ -11,7 +11,7 @@ import uuid
 from cachekeeper.errors import CacheUnavailable
 from cachekeeper.store.memory import MemoryTier
 from cachekeeper.store.redis.incarnation import lease_clock
-from cachekeeper.store.redis.nodes import RedisNodes
+from cachekeeper.store.redis.nodes import Following, RedisNodes
 
 log = logging.getLogger(__name__)
 
@@ -54,35 +54,41 @@ class Node:
         self._memory.lease_until = asked + self._lease_s
 
     def _run(self) -> None:
-        period_s = self._lease_s / RENEWALS_A_LEASE
-        block_ms = max(1, int(min(period_s, LONGEST_WAIT_S) * 1000))
-        renewed = lease_clock()
         while not self._stop.is_set():
             try:
-                before = self._memory.applied
-                followed = self._follow(block_ms)
-                asked = lease_clock()
-                if followed and self._memory.applied == before and asked < renewed + period_s:
-                    continue  # nothing to acknowledge, and the lease is long enough
-                if followed and self._nodes.renew(self.id, self._memory.applied):
-                    self._memory.lease_until = asked + self._lease_s
-                    renewed = asked
-                elif not self._stop.is_set():
-                    self._memory.shut()
-                    self._nodes.leave([self.id])
-                    self._join()
+                with self._nodes.following() as following:
+                    self._follow(following)
             except CacheUnavailable:
                 self._stop.wait(RETRY_S)  # memory serves on until the lease has passed
             except Exception:  # without this thread memory would be gone for good
                 log.exception("node_failed id=%s", self.id)
                 self._stop.wait(RETRY_S)
 
-    def _follow(self, block_ms: int) -> bool:
-        """Apply what the log says; False when it can't be followed from where this node is."""
-        applied = self._memory.applied
-        lines = self._nodes.follow(applied.epoch, block_ms)
-        if lines and lines[0].epoch > applied.epoch + 1:
-            return False  # the log no longer reaches back, or is another's
-        for line in lines:
-            self._memory.apply(line.epoch, line.sources)
-        return True
+    def _follow(self, following: Following) -> None:
+        """Apply what the log says, and acknowledge it, until this node has to join again."""
+        period_s = self._lease_s / RENEWALS_A_LEASE
+        block_ms = max(1, int(min(period_s, LONGEST_WAIT_S) * 1000))
+        acknowledged, renewed = None, 0.0
+        while not self._stop.is_set():
+            applied, asked = self._memory.applied, lease_clock()
+            # Else there is nothing to acknowledge, and the lease is long enough.
+            renews = applied != acknowledged or asked >= renewed + period_s
+            following.ask(applied.epoch, block_ms, (self.id, applied) if renews else None)
+            if renews:
+                if not following.granted():
+                    self._start_again()
+                    return
+                self._memory.lease_until = asked + self._lease_s
+                acknowledged, renewed = applied, asked
+            marked = following.marked()
+            if marked and marked[0][0] > applied.epoch + 1:
+                self._start_again()  # the log no longer reaches back, or is another's
+                return
+            for epoch, sources in marked:
+                self._memory.apply(epoch, sources)
+
+    def _start_again(self) -> None:
+        if not self._stop.is_set():
+            self._memory.shut()
+            self._nodes.leave([self.id])
+            self._join()

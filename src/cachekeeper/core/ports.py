@@ -77,6 +77,9 @@ class Nodes(Protocol):
     def acknowledged(self) -> tuple[int, dict[str, int]]:
         """The incarnation, and every registered node with the epoch it has applied."""
 
+    def wait(self, epoch: int, timeout_s: float) -> tuple[int, dict[str, int]]:
+        """The same, once every node has applied an epoch, or after a while."""
+
     def fence(self, epoch: int) -> list[str]:
         """Grant no lease any more to nodes that have not acknowledged an epoch; returns them."""
 

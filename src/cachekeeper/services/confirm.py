@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from cachekeeper.core.ports import Marks, Nodes
 from cachekeeper.core.stamps import Moment
 
-POLL_S = 0.001
+#: A node that leaves rings nobody: look again after this.
+LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ class Confirmer:
         """
         end = time.monotonic() + self._ack_timeout_s
         while True:
-            incarnation, acks = self._nodes.acknowledged()
+            left = end - time.monotonic()
+            incarnation, acks = self._nodes.wait(epoch, max(0.001, min(left, LOOK_S)))
             silent = any(ack < epoch for ack in acks.values())
-            if not silent or time.monotonic() > end:
+            if not silent or left <= 0:
                 return incarnation, sorted(acks), silent
-            time.sleep(POLL_S)

@@ -116,12 +116,10 @@ def _drop_at_fork() -> None:
 
 
 def _acknowledgements() -> None:
-    acknowledged = RedisNodes.acknowledged
+    def by_nobody(nodes: RedisNodes, _epoch: int, _s: float) -> tuple[int, dict[str, int]]:
+        return nodes.acknowledged()[0], {}
 
-    def by_nobody(nodes: RedisNodes) -> tuple[int, dict[str, int]]:
-        return acknowledged(nodes)[0], {}
-
-    _put(RedisNodes, "acknowledged", by_nobody)
+    _put(RedisNodes, "wait", by_nobody)
     _put(RedisNodes, "fence", lambda *_: [])
 
 

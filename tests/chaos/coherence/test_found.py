@@ -55,6 +55,9 @@ class _Silent:
     def acknowledged(self) -> tuple[int, dict[str, int]]:
         return 1, {"n": 0}
 
+    def wait(self, epoch: int, timeout_s: float) -> tuple[int, dict[str, int]]:  # noqa: ARG002  # the port's
+        return self.acknowledged()
+
     def fence(self, epoch: int) -> list[str]:  # noqa: ARG002  # the port's
         return []
 

@@ -17,6 +17,7 @@ from redis.retry import Retry
 from cachekeeper.errors import CacheFull, CacheUnavailable
 from cachekeeper.store.redis.incarnation import Incarnations
 from cachekeeper.store.redis.layout import Layout
+from cachekeeper.store.redis.line import Line
 from cachekeeper.store.redis.sockets import Sockets
 
 Arg = str | bytes | int | float
@@ -84,6 +85,24 @@ class Connection:
             raise CacheFull(f"cache server: {error}") from error
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise CacheUnavailable(f"cache server: {error}") from error
+
+    @contextmanager
+    def line(self) -> Iterator[Line]:
+        """A socket of the pool, for one thread to talk over.
+
+        Raises:
+            CacheUnavailable: the server can't be reached, or went away meanwhile.
+        """
+        pool = self.redis.connection_pool
+        with reachable():
+            connection = pool.get_connection()
+            line = Line(connection)
+            try:
+                yield line
+            finally:
+                if line.awaited:  # what is still to come is for nobody
+                    connection.disconnect()
+                pool.release(connection)
 
     def close(self) -> None:
         """Close all sockets."""

@@ -16,7 +16,7 @@ TRUTH: Final = (
     "clock",
     "marks",
     "log",
-    "acks",
+    "applied",
     "renewals",
     "fenced",
     "graph:*",
@@ -43,7 +43,8 @@ class Layout:
         self.clock = self._key("clock")  # hash: incarnation, epoch, run id of the server
         self.marks = self._key("marks")  # zset: source -> epoch of its last invalidation
         self.log = self._key("log")  # stream, id <epoch>-0: what was invalidated, and why
-        self.acks = self._key("acks")  # hash: node -> epoch applied: the membership
+        self.acks = self._key("applied")  # zset: node -> epoch applied: the membership
+        self.waiting = self._key("waiting")  # zset: bell -> epoch that all have to have applied
         self.renewals = self._key("renewals")  # zset: node -> its last renewal, server's seconds
         self.fenced = self._key("fenced")  # set: nodes that get no lease any more
         self.expiry = self._key("expiry")  # zset: key -> expiry, seconds
@@ -99,6 +100,10 @@ class Layout:
     def ended(self, request: str) -> str:
         """List: something to wait on until a request has ended."""
         return self._key(f"ended:{request}")
+
+    def bell(self, name: str) -> str:
+        """List: something to wait on until every node has applied an epoch."""
+        return self._key(f"bell:{name}")
 
     def graph_out(self, key: str) -> str:
         """Set: what was derived from a key."""

@@ -5,12 +5,8 @@
 -- KEYS  acks, fenced
 -- ARGV  epoch
 -- returns the nodes
-local silent = {}
-local acks = redis.call('HGETALL', KEYS[1])
-for i = 1, #acks, 2 do
-  if tonumber(acks[i + 1]) < tonumber(ARGV[1]) then
-    silent[#silent + 1] = acks[i]
-    redis.call('SADD', KEYS[2], acks[i])
-  end
+local silent = redis.call('ZRANGE', KEYS[1], '-inf', '(' .. ARGV[1], 'BYSCORE')
+for _, node in ipairs(silent) do
+  redis.call('SADD', KEYS[2], node)
 end
 return silent

@@ -9,6 +9,6 @@ if not clock[1] then
   return redis.error_reply('NOCLOCK the server has lost its clock')
 end
 -- Never over what it acknowledged since: a join that was sent again may arrive twice, and late.
-redis.call('HSETNX', KEYS[1], ARGV[1], clock[2])
+redis.call('ZADD', KEYS[1], 'NX', clock[2], ARGV[1])
 redis.call('ZADD', KEYS[2], redis.call('TIME')[1], ARGV[1])
 return {tonumber(clock[1]), tonumber(clock[2])}
