@@ -14,6 +14,8 @@ from cachekeeper.queues import declared_queues
 #: A producer is told soon that nothing was enqueued; it decides what to do.
 RETRY = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
 
+SHOWN = 1024  # characters
+
 
 class Broker:
     """A producer's side of the broker."""
@@ -51,8 +53,13 @@ class Broker:
                 kwargs=dict(arguments),
                 queue=queue or ROUTES[task],
                 expires=expires_s,
+                ignore_result=True,
                 retry=True,
                 retry_policy=RETRY,
+                # What dashboards show. Celery can write down any object, and takes as long for
+                # it as for sending; ours are JSON.
+                argsrepr="()",
+                kwargsrepr=repr(dict(arguments))[:SHOWN],
             )
         except OperationalError as error:
             raise BrokerUnavailable(f"broker: {error}") from error

@@ -36,11 +36,13 @@ class ReceiptHandle:
             ReceiptTimeout: it goes on still.
         """
         end = time.monotonic() + timeout
-        while True:
-            receipt = self.read()
-            if receipt.ended and (receipt.purged or not purged or receipt.status is Status.FAILED):
-                return receipt
+        receipt = self.read()
+        while not receipt.ended or (
+            purged and not receipt.purged and receipt.status is not Status.FAILED
+        ):
             left = end - time.monotonic()
             if left <= 0:
                 raise ReceiptTimeout(f"request {self.id} is {receipt.status} after {timeout} s")
-            self.receipts.listen(self.id, max(0.001, min(left, LONGEST_WAIT_S)))
+            heard = self.receipts.listen(self.id, max(0.001, min(left, LONGEST_WAIT_S)))
+            receipt = heard or self.read()
+        return receipt

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from cachekeeper.core.request import Request
@@ -55,7 +56,7 @@ class Receipt:
 
     def to_json(self) -> str:
         """The receipt as JSON."""
-        return json.dumps(asdict(self))
+        return json.dumps(dict(zip(_FIELDS, _values(self), strict=True)))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Receipt:
@@ -65,6 +66,10 @@ class Receipt:
         data["strategy"] = Strategy(data["strategy"])
         data["consistency"] = Consistency(data["consistency"])
         return cls(**data)
+
+
+_FIELDS = [field.name for field in fields(Receipt)]
+_values = attrgetter(*_FIELDS)
 
 
 def pending_receipt(request: Request) -> Receipt:

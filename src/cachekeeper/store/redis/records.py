@@ -40,14 +40,17 @@ class RedisReceipts:
         keys, args = [layout.records], list[Arg]([keep, RING_S, int(only_new)])
         for receipt in receipts:
             keys += [layout.receipt(receipt.id), layout.ended(receipt.id)]
-            ended = str(receipt.status) if receipt.ended else ""
-            args += [receipt.id, receipt.to_json(), receipt.submitted, ended]
+            args += [receipt.id, receipt.to_json(), receipt.submitted, int(receipt.ended)]
         self._c.run("save_receipts", keys, args)
 
-    def listen(self, request_id: str, timeout_s: float) -> None:
-        """Wait until a receipt is saved as ended, or a while; one listener hears of each save."""
+    def listen(self, request_id: str, timeout_s: float) -> Receipt | None:
+        """The receipt when it is saved as ended; None after a while.
+
+        One listener hears of each save.
+        """
         with reachable():
-            self._c.redis.blpop([self._c.layout.ended(request_id)], timeout_s)
+            rung = self._c.redis.blpop([self._c.layout.ended(request_id)], timeout_s)
+        return None if rung is None else Receipt.from_json(rung[1])
 
     def load(self, request_id: str) -> Receipt | None:
         """The receipt of a request, None when it is unknown or too old."""
