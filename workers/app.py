@@ -10,6 +10,7 @@ import tasks
 from cachekeeper.errors import CachekeeperError
 from workers import lifecycle
 from workers.context import WiringPerProcess
+from workers.events import EventsTogether
 
 
 class Application(Celery):
@@ -26,6 +27,7 @@ def make_app() -> Application:
         sys.exit(f"cachekeeper: refused to start: {error}")
     made = Application("cachekeeper")
     made.config_from_object(celeryconfig)
+    made.steps["consumer"].add(EventsTogether)
     tasks.register()
     lifecycle.connect(celeryconfig)
     return made
