@@ -314,3 +314,26 @@ class TestDeclaredLater:
         marks.drop_groups(now + 50)
         site.mark(shelf.key("config"))
         assert shelf.tier.read(high) is None
+
+    def test_what_it_is_made_of_lives_as_long_as_it(self, cache: Cache, shelves: Namespace) -> None:
+        """The declared source is a group, and that one has a group for a member."""
+        bricks, walls = cache.namespace("brick"), cache.namespace("wall")
+        notes = cache.namespace("note", ttl_s=cache.settings.ttl_max_s)
+        bricks.loader(lambda name: name.encode())
+        walls.loader(
+            lambda name: shelves.get(name) + b"".join(bricks.get(str(i)) for i in range(MANY))
+        )
+        notes.loader(lambda name: name.encode())
+        walls.get("x")
+        notes.get("n")
+        assert self.declare(cache, "note:n", group_of("wall:x"), lifetime_s=86400)
+        cache.stores.marks.drop_groups(time.time() + 2 * cache.settings.ttl_default_s)
+        invalidated(cache, "leaf:9")
+        assert held(cache, "note:n") == set()
+
+    def test_a_group_that_has_gone_vouches_for_nothing(
+        self, cache: Cache, shelves: Namespace
+    ) -> None:
+        shelves.get("x")
+        cache.stores.marks.drop_groups(time.time() + FAR_S)
+        assert not self.declare(cache, "leaf:9", group_of("album:x"))

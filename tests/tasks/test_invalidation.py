@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cachekeeper.client.cache import FLUSH, Cache
@@ -213,6 +215,37 @@ class TestDependingLater:
         handle = cache.invalidate("config:z", consistency=Consistency.STRICT)
         assert handle.wait(DONE_S, purged=True).affected == ["config:z", *keys]
         assert held(cache, keys) == set()
+
+    @pytest.mark.parametrize(
+        "named",
+        [
+            {"keys": "source:s"},
+            {"keys": "between:s"},
+            {"tag": "of s"},
+            {"namespace": "source"},
+            {"namespace": "between"},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("kept", [True, False], ids=["held", "evicted"])
+    def test_what_was_declared_hands_on_all_that_it_was_made_from(
+        self, cache: Cache, named: dict[str, Any], kept: bool
+    ) -> None:
+        """An edge said afterwards is worth as much as one that a loader made by reading."""
+        sources, between, later = map(cache.namespace, ("source", "between", "later"))
+        sources.loader(lambda name: name.encode())
+        sources.tags(lambda name: (f"of {name}",))
+        between.loader(lambda name: sources.get(name))
+        later.loader(lambda name: name.encode())
+        between.get("s")
+        later.get("x")
+        if not kept:
+            for tier in cache.tiers.values():
+                tier.remove(["source:s", "between:s"])
+        cache.depend("later:x", on="between:s")
+        handle = cache.invalidate(**named, consistency=Consistency.STRICT)
+        assert handle.wait(DONE_S).status is Status.DONE
+        assert held(cache, ["later:x"]) == set()
 
     def test_one_that_was_invalidated_before_the_declaration_counts_too(self, cache: Cache) -> None:
         keys = derived_values(cache)

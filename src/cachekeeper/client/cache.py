@@ -12,6 +12,7 @@ from types import TracebackType
 
 from cachekeeper.client.broker import Broker
 from cachekeeper.client.device import Device
+from cachekeeper.client.inherited import inherited
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.node import Node
 from cachekeeper.client.reading import ReadThrough
@@ -149,7 +150,9 @@ class Cache:
     def depend(self, key: str, on: str | Iterable[str]) -> None:
         """Declare that the stored value of ``key`` was derived from other keys too.
 
-        If one of them was invalidated since the value was made, it is invalidated as well.
+        So it was from all that those were made from, as if its loader had read them. If any of it
+        was invalidated since the value was made, the value is invalidated as well. Only of a key
+        that no tier holds, and whose namespace is not declared here, the tags are not known.
 
         Raises:
             InvalidInput: a key is malformed, or no tier holds ``key``.
@@ -161,7 +164,7 @@ class Cache:
             raise InvalidInput("key", key, "a key whose value is stored")
         # A value derived from it may live on when it is gone: one more longest life.
         expires = found.entry.expires + self.settings.ttl_max_s
-        sources = map(source_of_key, inputs)
+        sources = inherited(inputs, self._reading, self.stores.graph, self._tags_of)
         as_of = found.entry.stamp.as_of
         fresh = self.stores.marks.declare(source_of_key(key), sources, as_of, expires)
         self.stores.graph.link(key, inputs, more=True)
@@ -244,6 +247,10 @@ class Cache:
 
     def _belongs_on_disk(self, key: str, size: int) -> bool:
         return size > self.settings.redis_value_bytes or namespace_of(key) in self._kept_on_disk
+
+    def _tags_of(self, key: str) -> tuple[str, ...]:
+        name, _, rest = key.partition(":")
+        return self._namespaces[name].recipe(rest).tags if name in self._namespaces else ()
 
     def _submit(self, request: Request) -> None:
         """Into the pending set, for beat; a full batch rings the bell itself."""
