@@ -10,25 +10,45 @@ from pathlib import Path
 
 import click
 
-from tests.chaos.coherence import report
-from tests.chaos.coherence.ablations import Caught, ablate_all
+from tests.chaos.coherence import faults, report
+from tests.chaos.coherence.ablations import QUICK, Caught, ablate_all
 from tests.chaos.coherence.check import describe
 from tests.chaos.coherence.cluster import Plan
+from tests.chaos.coherence.page import page
+from tests.chaos.coherence.removed import REMOVALS
 from tests.chaos.coherence.run import Course, run
 
 #: What is logged beside the reads that count: misses of single tiers, errors.
-LOGGED = 1.3
+LOGGED = 1.4
+#: Between two faults: members are to hold something when the next one comes.
+GAP_S = (0.3, 2.0)
+#: The short form: some seconds without faults, then one of each kind.
+SHORT = Course(
+    quiet_s=1.0,
+    scenes=(
+        faults.cut_long,
+        faults.pause_short,
+        faults.kill_worker_child,
+        faults.kill_writer,
+        faults.fork,
+        faults.cut_and_restore,
+        faults.restart_without_aof,
+    ),
+    gap_s=(0.0, 0.1),
+    lanes=2,
+)
 
 
 @click.command()
 @click.option("--reads", default=1_000_000, show_default=True, help="At least so many.")
 @click.option("--seconds", default=30.0, show_default=True, help="At least so long under faults.")
-@click.option("--quiet", "quiet_s", default=20.0, show_default=True, help="Seconds without faults.")
+@click.option("--quiet", "quiet_s", default=60.0, show_default=True, help="Seconds without faults.")
 @click.option(
     "--seed", type=int, default=lambda: int(time.time()), help="Of the faults and the reads."
 )
 @click.option("--members", default=4, show_default=True, help="Processes that read.")
 @click.option("--ablations", is_flag=True, help="Then take out each rule in turn.")
+@click.option("--quick", is_flag=True, help="Some faults, some rules: half a minute in all.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 @click.option("--table", type=click.Path(path_type=Path), help="Write the page of the run here.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep the history in this folder.")
@@ -39,6 +59,7 @@ def main(
     seed: int,
     members: int,
     ablations: bool,
+    quick: bool,
     as_json: bool,
     table: Path | None,
     keep: Path | None,
@@ -48,22 +69,23 @@ def main(
     Exit status 1 when there was one, or when a rule taken out was not missed.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
-    course = Course(quiet_s, seconds, reads=int(reads * LOGGED), lanes=2)
+    long = Course(quiet_s, seconds, reads=int(reads * LOGGED), gap_s=GAP_S, lanes=2)
+    course = SHORT if quick else long
     outcome = run(Plan(members=members, seed=seed), course, keep)
     for stale in outcome.verdict.stale_shown:
         print(describe(stale, outcome.faults))
     caught: list[Caught] = []
     if ablations:
-        for found in ablate_all(seed=seed):
+        for found in ablate_all(QUICK if quick else tuple(REMOVALS), seed):
             print(f"without {found.rule}: {found.stale} stale of {found.reads}", flush=True)
             caught.append(found)
     figures = report.figures(outcome, caught)
-    print(report.page(figures))
+    print(page(figures))
     if figures["reads"] >= report.LEAST_READS:
         for said in report.missed(figures):
             print(f"bar missed: {said}")
     if table:
-        table.write_text(report.page(figures))
+        table.write_text(page(figures))
     if as_json:
         print(json.dumps(figures))
     blind = [found.rule for found in caught if not found.stale]

@@ -1,33 +1,37 @@
 """The judgement: which reads saw something older than they were allowed to.
 
-A strict invalidation that returned success forbids older values from that moment on; an eventual
-one 5 s later, a relaxed one 30 s later. So each value that was ever read has one moment after
-which nobody may begin to read it; finding it once makes judging a million reads cheap.
+Each value that was ever read has one moment after which nobody may begin to read it; finding it
+once makes judging a million reads cheap.
 """
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from cachekeeper.core.strategy import CONSISTENCIES, Consistency
+from cachekeeper.core.strategy import Consistency
 from tests.chaos.coherence.history import (
+    ANSWERS,
+    ASYNC,
     HITS,
     NO_VALUE,
+    Edge,
     Fault,
     How,
     Read,
     Write,
+    read_edges,
     read_reads,
     read_values,
     read_writes,
 )
-from tests.chaos.coherence.world import KEYS, SOURCES, ancestors, source_key, unpack
+from tests.chaos.coherence.rules import Forbidden, Rules
+from tests.chaos.coherence.world import KEYS, SOURCE_OF, ancestors, source_key, unpack
 
 #: A read so soon after a strict success is one that a race could have made stale.
 NEAR_S: Final = 0.1
@@ -35,49 +39,6 @@ STALE_KEPT: Final = 20
 AROUND_S: Final = 3.0
 #: What a fault may still explain after it is over: a process starts, a node is outwaited.
 AFTER_S: Final = 2.0
-
-
-class Forbidden(NamedTuple):
-    """From when on a version of a source is too old, and what made it so."""
-
-    since: float
-    source: int
-    write: Write | None
-
-
-NEVER: Final = Forbidden(math.inf, -1, None)
-
-
-class Rules:
-    """From when on each version of each source may not be read any more."""
-
-    def __init__(self, writes: Iterable[Write]) -> None:
-        self._versions: list[list[int]] = [[] for _ in range(SOURCES)]
-        self._since: list[list[Forbidden]] = [[] for _ in range(SOURCES)]
-        promised: list[list[Write]] = [[] for _ in range(SOURCES)]
-        for write in writes:
-            if write.status == "done":
-                promised[write.source].append(write)
-        for source, kept in enumerate(promised):
-            kept.sort(key=lambda write: write.version, reverse=True)
-            soonest = NEVER
-            for write in kept:  # a later version forbids the older ones too
-                delay_s = CONSISTENCIES[Consistency(write.consistency)].delay_s
-                soonest = min(soonest, Forbidden(write.returned + delay_s, source, write))
-                self._versions[source].append(write.version)
-                self._since[source].append(soonest)
-            self._versions[source].reverse()
-            self._since[source].reverse()
-
-    def of_version(self, source: int, version: int) -> Forbidden:
-        """From when on that version of one source is too old."""
-        later = bisect_right(self._versions[source], version)
-        return self._since[source][later] if later < len(self._since[source]) else NEVER
-
-    def of_value(self, body: bytes) -> Forbidden:
-        """From when on a value is too old."""
-        found = (self.of_version(*pair) for pair in unpack(body).items())
-        return min(found, key=lambda forbidden: forbidden.since, default=NEVER)
 
 
 class Stale(NamedTuple):
@@ -94,6 +55,7 @@ class Verdict:
     """What a history comes to."""
 
     reads: int = 0
+    by: Counter[str] = field(default_factory=Counter)  # of the reads, who read
     near: int = 0
     ends: Counter[How] = field(default_factory=Counter)
     alone_asked: Counter[How] = field(default_factory=Counter)  # by tier
@@ -109,33 +71,51 @@ class Verdict:
         return sum(self.ends[how] for how in HITS)
 
 
-def judge(folder: Path) -> tuple[Verdict, list[Write]]:
-    """Judge the history in a folder."""
-    writes = read_writes(folder)
-    rules, near, verdict = Rules(writes), _Near(writes), Verdict()
+def judge(folder: Path) -> tuple[Verdict, list[Write], list[Edge]]:
+    """Judge the history in a folder; returns the writes and the declarations too."""
+    writes, edges = read_writes(folder), read_edges(folder)
+    rules, near, verdict = Rules(writes, edges), _Near(writes), Verdict()
     for path in sorted(folder.glob("*.reads")):
         values = read_values(path.with_suffix(".values"))
-        limits = {number: rules.of_value(body) for number, body in values.items()}
-        limits[NO_VALUE] = NEVER
+        limit = _limits(rules, values)
+        before = verdict.reads
         for read in read_reads(path):
-            _judge(verdict, read, near)
-            if read.begin > limits[read.value].since:
-                versions = unpack(values[read.value])
+            _count(verdict, read, near)
+            if read.value != NO_VALUE and read.begin > (forbidden := limit(read)).since:
                 verdict.stale_by[How(read.how).name.lower()] += 1
                 verdict.stale += 1
                 if len(verdict.stale_shown) < STALE_KEPT:
-                    stale = Stale(path.stem, read, versions, limits[read.value])
+                    stale = Stale(path.stem, read, unpack(values[read.value]), forbidden)
                     verdict.stale_shown.append(stale)
-    return verdict, writes
+        verdict.by[_reader(path.stem)] += verdict.reads - before
+    return verdict, writes, edges
 
 
-def _judge(verdict: Verdict, read: Read, near: _Near) -> None:
+def _limits(rules: Rules, values: Mapping[int, bytes]) -> Callable[[Read], Forbidden]:
+    """From when on a value may not be read any more, found once for each key that has it."""
+
+    @cache
+    def of(key: int, value: int) -> Forbidden:
+        return rules.of_value(KEYS[key], values[value])
+
+    return lambda read: of(read.key, read.value)
+
+
+def _reader(name: str) -> str:
+    if "-fork" in name:
+        return "child of a fork"
+    if name.endswith("-memory"):
+        return "memory alone"
+    return "AsyncCache" if name.startswith(ASYNC) else "Cache"
+
+
+def _count(verdict: Verdict, read: Read, near: _Near) -> None:
     how = How(read.how)
     verdict.ends[how] += 1
     if read.alone and how is not How.ERROR:
         verdict.alone_asked[How(read.alone - 1)] += 1
         verdict.alone_hits[how] += how in HITS
-    if how in (How.MISS, How.ERROR):
+    if how not in ANSWERS:
         return
     verdict.reads += 1
     verdict.near += near.to(read)
@@ -150,7 +130,13 @@ class _Near:
         self._times: list[Sequence[float]] = []
         for key in KEYS:
             of = ancestors(key)
-            self._times.append(sorted(write.returned for write in done if write.source in of))
+            self._times.append(
+                sorted(
+                    write.returned
+                    for write in done
+                    if write.source in of and (write.cascades or key in SOURCE_OF)
+                )
+            )
 
     def to(self, read: Read) -> bool:
         """Whether it does."""
@@ -190,7 +176,8 @@ def describe(stale: Stale, faults: Iterable[Fault]) -> str:
         f"stale read of {KEYS[read.key]} by {stale.process}",
         f"  from {How(read.how).name.lower()}{alone}, took {read.end - read.begin:.4f} s",
         f"  saw {source_key(write.source)} at version {saw}",
-        f"  version {write.version} ({write.consistency}, by {write.writer}):",
+        f"  version {write.version} (by {write.writer}):",
+        f"  {write.consistency}, {write.strategy}, by its {write.seed}",
         f"  called {at(write.called)}, returned {at(write.returned)}",
         f"  forbidden {at(forbidden.since)}",
     ]

@@ -22,20 +22,34 @@ from cachekeeper.local.services import application_root
 from cachekeeper.local.spawn import Guardian, spawn
 from cachekeeper.names import QUEUES
 from cachekeeper.settings import PREFIX
-from tests.chaos.coherence.history import READ_BYTES, Fault
+from tests.chaos.coherence.history import ASYNC, READ_BYTES, Fault
 from tests.chaos.coherence.proxy import HOST, Mode, Proxy
 from tests.chaos.coherence.removed import VARIABLE
 from tests.chaos.coherence.server import Server
-from tests.chaos.coherence.world import HOT, REDIS_VALUE_BYTES, SOURCES
+from tests.chaos.coherence.world import REDIS_VALUE_BYTES, SOURCES
 from tests.integration.processes import family
 from tests.support import unused_port
 
 LEASE_S: Final = 0.6
 ACK_TIMEOUT_S: Final = 0.3
 DRIFT_S: Final = 0.2
-#: Hot sources of the writers that go through the queue; the others share the rest.
-QUEUED: Final = 4
+#: Hot sources of the writers that go through the queue, one a name; the others share the rest.
+QUEUED: Final = {"q": ("client", (8, 9)), "r": ("async client", (10, 11))}
 WRITERS: Final = 2
+#: What beat rings for, much more often than it would.
+PERIODS: Final = {
+    "SCHEDULED_FLUSH_S": 0.4,
+    "BACKGROUND_FLUSH_S": 0.4,
+    "LAZY_SWEEP_S": 2,
+    "EXPIRY_SWEEP_S": 2,
+    "EVICTION_SWEEP_S": 5,
+    "GRAPH_REFRESH_S": 5,
+    "BATCH_RECOVERY_S": 0.5,
+    "PENDING_CLEANUP_S": 5,
+    "RECORD_TRIM_S": 5,
+}
+#: A claimed batch whose worker was killed comes back after this.
+BATCH_DEADLINE_S: Final = 2.5
 STARTED_S: Final = 40.0
 
 
@@ -83,6 +97,7 @@ class Cluster:
         self.members: list[Actor] = []
         self.writers: list[Actor] = []
         self.worker: Actor | None = None
+        self.beat: Actor | None = None
         self._stack = ExitStack()
         self._ending = threading.Event()
         self._lock = threading.Lock()
@@ -133,7 +148,13 @@ class Cluster:
     @property
     def actors(self) -> list[Actor]:
         """All processes but the servers."""
-        return [*self.members, *self.writers, *([self.worker] if self.worker else [])]
+        workers = [actor for actor in (self.worker, self.beat) if actor]
+        return [*self.members, *self.writers, *workers]
+
+    @property
+    def forking(self) -> list[Actor]:
+        """The members that fork when they are told to."""
+        return [member for member in self.members if not member.name.startswith(ASYNC)]
 
     def children_of_worker(self) -> list[int]:
         """The processes of the worker's pool."""
@@ -177,6 +198,8 @@ class Cluster:
             "LEASE_DRIFT_S": DRIFT_S,
             "REDIS_VALUE_BYTES": REDIS_VALUE_BYTES,
             "TTL_MIN_S": 1,
+            "BATCH_DEADLINE_S": BATCH_DEADLINE_S,
+            **PERIODS,
         }
         settings = {PREFIX + name: str(value) for name, value in ours.items()}
         ablation = {VARIABLE: self.plan.ablation} if self.plan.ablation else {}
@@ -185,24 +208,30 @@ class Cluster:
     def _start_actors(self) -> None:
         plan = self.plan
         (self.history / "register").write_bytes(bytes(4 * SOURCES))
-        for i in range(plan.members):
+        for i in range(plan.members - 1):
             self.members.append(self._actor(f"m{i}", "member", str(plan.read_pause_s), gated=True))
-        queued = QUEUED if plan.queue else 0
-        rest = [*range(HOT - queued), *range(HOT, SOURCES)]
+        name = f"{ASYNC}{plan.members - 1}"
+        self.members.append(self._actor(name, "async_member", str(plan.read_pause_s), gated=True))
+        taken = {source for _, mine in QUEUED.values() for source in mine} if plan.queue else set()
+        rest = [source for source in range(SOURCES) if source not in taken]
         for i in range(WRITERS):
-            mine = ",".join(map(str, rest[i::WRITERS]))
-            self.writers.append(
-                self._actor(f"w{i}", "writer", str(plan.write_pause_s), "service", mine)
-            )
-        if queued:
-            mine = ",".join(map(str, range(HOT - queued, HOT)))
-            self.writers.append(self._actor("q", "writer", str(plan.write_pause_s), "client", mine))
-            argv = [sys.executable, "-m", "celery", "-A", "tests.chaos.coherence.worker", "worker"]
-            options = ["-Q", ",".join(QUEUES), "-c", "3", "-n", "chaos@%h", "-l", "WARNING"]
-            env = self._gated("worker")
-            self.worker = Actor("worker", [*argv, *options], env)
+            self.writers.append(self._writer(f"w{i}", "service", rest[i::WRITERS]))
+        if plan.queue:
+            for name, (kind, mine) in QUEUED.items():
+                self.writers.append(self._writer(name, kind, mine))
+            queues = ["-Q", ",".join(QUEUES), "-c", "3", "-n", "chaos@%h"]
+            self.worker = self._celery("worker", *queues)
+            self.beat = self._celery("beat", "-s", str(self.folder / "beat"), "--pidfile=")
         for actor in self.actors:
             self._start(actor)
+
+    def _writer(self, name: str, kind: str, sources: Sequence[int]) -> Actor:
+        mine = ",".join(map(str, sources))
+        return self._actor(name, "writer", str(self.plan.write_pause_s), kind, mine)
+
+    def _celery(self, name: str, *options: str) -> Actor:
+        argv = [sys.executable, "-m", "celery", "-A", "tests.chaos.coherence.worker", name]
+        return Actor(name, [*argv, *options, "-l", "WARNING"], self._gated(name))
 
     def _actor(self, name: str, module: str, *rest: str, gated: bool = False) -> Actor:
         argv = [sys.executable, "-m", f"tests.chaos.coherence.{module}", str(self.history), "NAME"]

@@ -13,7 +13,7 @@ from typing import Final
 import redis
 
 from cachekeeper.store.redis.layout import Layout
-from tests.chaos.coherence.cluster import LEASE_S, Actor, Cluster
+from tests.chaos.coherence.cluster import LEASE_S, QUEUED, Actor, Cluster
 from tests.chaos.coherence.history import Fault
 from tests.chaos.coherence.proxy import Mode
 from tests.chaos.coherence.world import HOT, source_key
@@ -140,6 +140,12 @@ def kill_worker(cluster: Cluster, _: random.Random) -> None:
             os.killpg(cluster.worker.pid, signal.SIGKILL)
 
 
+def kill_beat(cluster: Cluster, _: random.Random) -> None:
+    """What rings for the strategies that wait is killed."""
+    if cluster.beat:
+        cluster.beat.signal(signal.SIGKILL)
+
+
 def cut_worker(cluster: Cluster, chance: random.Random) -> None:
     """The worker can't reach the server."""
     if cluster.worker:
@@ -149,7 +155,7 @@ def cut_worker(cluster: Cluster, chance: random.Random) -> None:
 
 def kill_writer(cluster: Cluster, chance: random.Random) -> None:
     """A writer is killed half-way: between its write and the mark, or after the mark."""
-    writers = [writer for writer in cluster.writers if writer.name != "q"]
+    writers = [writer for writer in cluster.writers if writer.name not in QUEUED]
     half_way = chance.choice((signal.SIGUSR1, signal.SIGUSR2))
     chance.choice(writers).signal(half_way)
 
@@ -186,7 +192,7 @@ def fill_up(cluster: Cluster, _: random.Random) -> None:
 
 def fork(cluster: Cluster, chance: random.Random) -> None:
     """A warm member forks; the child reads on with what it inherited, or closes it."""
-    chance.choice(cluster.members).signal(chance.choice((signal.SIGUSR1, signal.SIGUSR2)))
+    chance.choice(cluster.forking).signal(chance.choice((signal.SIGUSR1, signal.SIGUSR2)))
 
 
 def evict_parents(cluster: Cluster, chance: random.Random) -> None:
@@ -241,7 +247,7 @@ def pause_and_restore(cluster: Cluster, chance: random.Random) -> None:
 
 def fork_and_pause(cluster: Cluster, chance: random.Random) -> None:
     """A member is stopped right after it forked; its child closes what it inherited."""
-    member = chance.choice(cluster.members)
+    member = chance.choice(cluster.forking)
     member.signal(signal.SIGUSR2)
     sleep(chance, (0.02, 0.1))
     with paused(member):
@@ -288,6 +294,7 @@ SINGLE: Final[tuple[Scene, ...]] = (
     kill_member,
     kill_worker_child,
     kill_worker,
+    kill_beat,
     cut_worker,
     kill_writer,
     pause_server,

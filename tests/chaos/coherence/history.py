@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.chaos.coherence.world import trim
 
@@ -22,6 +23,8 @@ _VALUE = struct.Struct("<IH")
 READ_BYTES = _READ.size
 NO_VALUE = 0xFFFFFFFF
 FLUSH_S = 0.1
+#: How the names of those begin that read through an ``AsyncCache``.
+ASYNC = "a"
 VALUES_KNOWN = 5000
 
 
@@ -35,9 +38,14 @@ class How(IntEnum):
     BYPASS = 4
     MISS = 5  # a tier that was asked alone holds nothing fresh
     ERROR = 6
+    FILLED = 7  # no read: a value made and stored by a fenced fill
+    REFUSED = 8  # the same, but it was stale by then
+    GIVEN_UP = 9  # cancelled while it went on
 
 
 HITS = (How.MEMORY, How.REDIS, How.DISK)
+#: What counts as a read; the value that a fill made is judged like one all the same.
+ANSWERS = (*HITS, How.LOADER, How.BYPASS)
 
 
 class Read(NamedTuple):
@@ -120,28 +128,69 @@ class Write(NamedTuple):
     returned: float
     status: str  # done | unknown | failed, or begun if its writer was killed
     error: str = ""
+    strategy: str = "immediate"
+    seed: str = "key"  # what was invalidated: key | value | several | tag | namespace
+    by: str = "service"  # | client | async client
+
+    @property
+    def cascades(self) -> bool:
+        """Whether what is derived from the source was invalidated too."""
+        return self.seed != "value"
 
 
-class WriteLog:
-    """Appends the writes of one process, a line each."""
+class Edge(NamedTuple):
+    """A dependency of one value that was declared after the fact."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    process: str
+    key: str
+    number: int  # of the value
+    called: float
+    returned: float
+    settled: float | None  # when a value that was stale for it had been invalidated
+    late: bool  # whether it was
+
+
+class LineLog:
+    """Appends what one process did, a line of JSON each."""
+
+    def __init__(self, folder: Path, name: str, kind: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._file = os.open(folder / f"{name}.writes", flags, 0o600)
+        self._file = os.open(folder / f"{name}.{kind}", flags, 0o600)
 
-    def add(self, write: Write) -> None:
-        """One more line; a later one about the same version stands for it."""
-        os.write(self._file, json.dumps(write).encode() + b"\n")
+    def add(self, line: Write | Edge) -> None:
+        """One more line; a later one about the same stands for it."""
+        os.write(self._file, json.dumps(line).encode() + b"\n")
 
 
 def read_writes(folder: Path) -> list[Write]:
     """All writes, as they stand in the end."""
-    found: dict[tuple[int, int], Write] = {}
-    for path in sorted(folder.glob("*.writes")):
-        for line in path.read_text().splitlines():
-            write = Write(*json.loads(line))
-            found[write.source, write.version] = write
-    return list(found.values())
+    writes = (Write(*line) for line in _lines(folder, "writes"))
+    return list({(write.source, write.version): write for write in writes}.values())
+
+
+def read_edges(folder: Path) -> list[Edge]:
+    """All that was declared, as it stands in the end."""
+    edges = (Edge(*line) for line in _lines(folder, "edges"))
+    return list({(edge.process, edge.key, edge.number): edge for edge in edges}.values())
+
+
+def _lines(folder: Path, kind: str) -> Iterator[list[Any]]:
+    for path in sorted(folder.glob(f"*.{kind}")):
+        yield from map(json.loads, path.read_text().splitlines())
+
+
+class Complaints:
+    """Says each kind of error once, where the logs of processes go."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def add(self, error: Exception) -> None:
+        """One more error."""
+        text = f"{type(error).__name__}: {error}"
+        if text not in self._said:
+            self._said.add(text)
+            print(text, file=sys.stderr, flush=True)
 
 
 class Fault(NamedTuple):

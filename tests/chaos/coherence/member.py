@@ -14,21 +14,30 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from cachekeeper.client.cache import Cache
+from cachekeeper.errors import CachekeeperError
 from tests.chaos.coherence import removed
-from tests.chaos.coherence.history import How, ReadLog
-from tests.chaos.coherence.world import HOT_KEYS, KEYS, ON_DISK, Register, install
+from tests.chaos.coherence.declarer import Declarer, DeclaringCache
+from tests.chaos.coherence.history import Complaints, How, ReadLog
+from tests.chaos.coherence.spaces import Spaces
+from tests.chaos.coherence.world import (
+    DECLARED,
+    HOT_KEYS,
+    INPUTS,
+    KEYS,
+    NUMBER_OF,
+    ON_DISK,
+    Register,
+    unpack,
+)
 
 BURST = 12
 CHILD_S = 1.2
-#: Shares of reads.
-ALONE, COLD = 0.06, 0.02
-#: A loader that takes its time, now and then.
-SLOW, SLOW_S = 0.03, 0.03
+#: Shares of reads; and of fills, which are none.
+ALONE, COLD, FILL = 0.06, 0.02, 0.01
 #: Which statistic rises when a read ended there; the first one counts.
 ENDS = (
     ("bypass", How.BYPASS),
@@ -44,12 +53,12 @@ class Member:
     def __init__(self, folder: Path, name: str, seed: int, pause_s: float) -> None:
         self._folder, self._name, self._pause_s = folder, name, pause_s
         self._random = random.Random(seed)
-        self._cache = Cache()
-        read = install(self._cache, Register(folder / "register"), self._dawdle)
-        self._reads = [read(at) for at in range(len(KEYS))]
+        self._cache = DeclaringCache()
+        self._spaces = Spaces(self._cache, Register(folder / "register"), self._random)
         self._log = ReadLog(folder, name)
+        self._declarer = Declarer(folder, name, self._random)
         self._forks, self._fork, self._stop = 0, 0, False
-        self._errors: Counter[str] = Counter()
+        self._complaints = Complaints()
 
     def run(self) -> None:
         """Read, and fork when told to."""
@@ -61,6 +70,7 @@ class Member:
         beside.start()
         while not self._stop:
             self._burst()
+            self._declare()
             if self._fork:
                 self._do_fork()
         beside.join(1)
@@ -69,8 +79,11 @@ class Member:
 
     def _burst(self) -> None:
         for _ in range(BURST):
-            if self._random.random() < ALONE:
+            chosen = self._random.random()
+            if chosen < ALONE:
                 self._read_alone()
+            elif chosen < ALONE + FILL:
+                self._fill()
             else:
                 self._read_through()
         time.sleep(self._random.uniform(0.2, 1.8) * self._pause_s)
@@ -81,7 +94,7 @@ class Member:
         before = self._cache.stats()
         begin = time.monotonic()
         try:
-            body = self._reads[at]()
+            body = self._spaces.get(KEYS[at])
         except Exception as error:
             self._failed(begin, at, 0, error)
             return
@@ -89,6 +102,36 @@ class Member:
         after = self._cache.stats()
         how = next((how for name, how in ENDS if after[name] != before[name]), How.MEMORY)
         self._log.add(begin, end, at, how, 0, body)
+        self._declarer.saw(KEYS[at], body)
+
+    def _fill(self) -> None:
+        at = self._random.randrange(HOT_KEYS)
+        begin = time.monotonic()
+        try:
+            body, stored = self._spaces.fill(KEYS[at])
+        except Exception as error:
+            self._failed(begin, at, 0, error)
+            return
+        how = How.FILLED if stored else How.REFUSED
+        self._log.add(begin, time.monotonic(), at, how, 0, body)
+
+    def _declare(self) -> None:
+        """Say of a value what its loader made it from beside what it read through the cache."""
+        self._declarer.look()
+        if (due := self._declarer.due()) is None:
+            return
+        (key, number), on = due, DECLARED[due[0]]
+        with suppress(CachekeeperError):
+            self._spaces.get(on)
+            known = on not in INPUTS or self._cache.stores.graph.inputs(on)
+            if known and self._number(key) == number:
+                called = time.monotonic()
+                self._cache.depend(key, on)
+                if self._number(key) == number:  # so it was this value and no other
+                    self._declarer.declared(key, number, called, self._cache.asked)
+
+    def _number(self, key: str) -> int:
+        return unpack(self._spaces.get(key))[NUMBER_OF[key]]
 
     def _read_alone(self) -> None:
         tiers = self._cache.tiers
@@ -123,14 +166,7 @@ class Member:
 
     def _failed(self, begin: float, at: int, alone: int, error: Exception) -> None:
         self._log.add(begin, time.monotonic(), at, How.ERROR, alone, None)
-        text = f"{type(error).__name__}: {error}"
-        self._errors[text] += 1
-        if self._errors[text] == 1:
-            print(text, file=sys.stderr, flush=True)
-
-    def _dawdle(self) -> None:
-        if self._random.random() < SLOW:
-            time.sleep(self._random.uniform(0, SLOW_S))
+        self._complaints.add(error)
 
     def _told_to_fork(self, told: int, _: FrameType | None) -> None:
         self._fork = told

@@ -6,18 +6,28 @@ when the product changes, a removal that no longer fits fails loudly.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any, Final
 
+from cachekeeper.client import aio_reading, cache
+from cachekeeper.client.aio_reading import AsyncFill, AsyncReading
 from cachekeeper.client.cache import Cache
-from cachekeeper.core.stamps import Found, Moment
+from cachekeeper.client.fill import Fill
+from cachekeeper.client.reading import ReadThrough, Recipe, made
+from cachekeeper.core import request
+from cachekeeper.core.request import Request
+from cachekeeper.core.stamps import POISON, Found, Moment, Stamp, source_of_key
+from cachekeeper.core.strategy import STRATEGIES
 from cachekeeper.services.confirm import Confirmer
 from cachekeeper.store.memory import MemoryTier
 from cachekeeper.store.redis import connection
+from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.nodes import RedisNodes
 
 VARIABLE: Final = "CHAOS_ABLATION"
@@ -123,6 +133,67 @@ def _acknowledgements() -> None:
     _put(RedisNodes, "fence", lambda *_: [])
 
 
+def _declared_later() -> None:
+    _swap("declare", _without("redis.call('SADD', ARGV[4] .. ARGV[i], ARGV[1])", ""))
+
+
+def _declared_too_late() -> None:
+    _swap("declare", _without("fresh = 0", "fresh = 1"))
+
+
+def _inheritance() -> None:
+    _put(cache, "inherited", lambda keys, *_: list(map(source_of_key, keys)))
+
+
+def _moment_of_a_fill() -> None:
+    put, put_awaited = Fill.put, AsyncFill.put
+
+    def late(fill: Fill, value: object) -> bool:
+        time.sleep(5 * LATE_S)
+        fill._as_of = fill._reading.now()
+        return put(fill, value)
+
+    async def late_awaited(fill: AsyncFill, value: object) -> bool:
+        await asyncio.sleep(5 * LATE_S)
+        fill._as_of = fill._reading.now()
+        return await put_awaited(fill, value)
+
+    _put(Fill, "put", late)
+    _put(AsyncFill, "put", late_awaited)
+
+
+def _moment_of_an_awaited_loader() -> None:
+    make = AsyncReading._make
+    used: ContextVar[ReadThrough] = ContextVar("used")
+
+    async def making(reads: AsyncReading, key: str, reading: ReadThrough, *how: Any) -> Found:
+        used.set(reading)
+        return await make(reads, key, reading, *how)
+
+    def late(body: bytes, recipe: Recipe, as_of: Moment, inputs: Mapping[str, Stamp]) -> Found:
+        if as_of == POISON:
+            return made(body, recipe, as_of, inputs)
+        time.sleep(LATE_S)
+        return made(body, recipe, used.get().now(), inputs)
+
+    _put(AsyncReading, "_make", making)
+    _put(aio_reading, "made", late)
+
+
+def _marks_of(kind: str) -> Callable[[], None]:
+    return lambda: _put(request, f"source_of_{kind}", lambda name: f"x:{name}")
+
+
+def _marks_of_what_waited() -> None:
+    mark = RedisMarks.mark
+
+    def only_of_others(marks: RedisMarks, wanted: Request, now: float) -> Moment:
+        waits = STRATEGIES[wanted.strategy].waits
+        return marks.now() if waits else mark(marks, wanted, now)
+
+    _put(RedisMarks, "mark", only_of_others)
+
+
 def _changed_confirmer(change: Callable[[Confirmer], None]) -> None:
     init = Confirmer.__init__
 
@@ -159,4 +230,13 @@ REMOVALS: Final[dict[str, Callable[[], None]]] = {
     "grace": _grace,
     "group membership": _membership,
     "drop at fork": _drop_at_fork,
+    "marks of tags": _marks_of("tag"),
+    "marks of namespaces": _marks_of("namespace"),
+    "marks of single values": _marks_of("value"),
+    "marks of what waited": _marks_of_what_waited,
+    "moment of a fenced fill": _moment_of_a_fill,
+    "moment of an awaited loader": _moment_of_an_awaited_loader,
+    "declared dependencies": _declared_later,
+    "those declared too late": _declared_too_late,
+    "those that they inherit": _inheritance,
 }

@@ -15,7 +15,7 @@ from tests.chaos.coherence import faults
 from tests.chaos.coherence.check import Verdict, judge
 from tests.chaos.coherence.cluster import Cluster, Plan
 from tests.chaos.coherence.faults import ALL, Scene
-from tests.chaos.coherence.history import Fault, Write
+from tests.chaos.coherence.history import Edge, Fault, Write
 
 TEND_S: Final = 0.1
 
@@ -38,6 +38,7 @@ class Outcome:
 
     verdict: Verdict
     writes: list[Write]  # since everything ran
+    edges: list[Edge]
     faults: list[Fault]
     seconds: float
     plan: Plan
@@ -52,9 +53,9 @@ def run(plan: Plan, course: Course, folder: Path | None = None) -> Outcome:
             wait(cluster, course.quiet_s)
             _throw(cluster, course)
             seconds = time.monotonic() - begin
-        verdict, writes = judge(cluster.history)
+        verdict, writes, edges = judge(cluster.history)
         counted = [write for write in writes if write.called >= begin]
-        return Outcome(verdict, counted, cluster.faults, seconds, plan)
+        return Outcome(verdict, counted, edges, cluster.faults, seconds, plan)
 
 
 def _throw(cluster: Cluster, course: Course) -> None:

@@ -1,39 +1,47 @@
 """What is cached, what it is made from, and the truth that it is checked against.
 
 The truth is a register of versions outside the cache, one a source. A value is the list of the
-versions that it was made from, so that whoever reads it sees how old it is.
+versions that it was made from, so that whoever reads it sees how old it is. Values that depend on
+something which is only declared afterwards have a number of their own beside: what was declared
+of one was not declared of the next.
 """
 
 from __future__ import annotations
 
 import mmap
+import random
 import struct
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
-
-from cachekeeper.client.cache import Cache
-from cachekeeper.client.namespace import Namespace
 
 HOT: Final = 12
 PADS: Final = 105  # more than fold into a group
 SOURCES: Final = HOT + PADS
+#: Sources with a namespace of their own, so that it can be invalidated as a whole.
+ROOMS: Final = {1: "attic:0", 10: "cellar:0"}
+#: Sources that are written seldom: what was derived from an old one would be seen for long.
+RARE: Final = range(SOURCES - 6, SOURCES)
 
 #: Values above it go to disk; those of ``big`` are larger.
 REDIS_VALUE_BYTES: Final = 4096
 BIG_BYTES: Final = 6000
 #: Parents expire while what was derived from them lives on.
 SOURCE_TTL_S: Final = 4.0
+#: A loader that takes its time, always or now and then.
 LAG_S: Final = 0.02
+SLOW, SLOW_S = 0.03, 0.03
 
-_PAIR = struct.Struct("<HI")
+_PAIR = struct.Struct("<HQ")
 _COUNT = struct.Struct("<H")
 
 
 def source_key(source: int) -> str:
     """The key that stands for a source."""
-    return f"src:{source}" if source < HOT else f"pad:{source - HOT}"
+    if source < HOT:
+        return ROOMS.get(source, f"src:{source}")
+    return f"pad:{source - HOT}"
 
 
 def tag_of(source: int) -> str:
@@ -42,35 +50,52 @@ def tag_of(source: int) -> str:
 
 
 def _inputs() -> dict[str, tuple[str, ...]]:
-    pads = tuple(f"pad:{i}" for i in range(PADS))
+    pads = tuple(source_key(source) for source in range(HOT, SOURCES))
+    hot = [source_key(source) for source in range(HOT)]
     made: dict[str, tuple[str, ...]] = {}
     for i in range(8):
-        third = (f"src:{(i + 7) % HOT}",) if i % 2 else ()
-        made[f"mid:{i}"] = (f"src:{i}", f"src:{(i + 3) % HOT}", *third)
-    made["wide:0"] = (*pads, "src:0", "src:5")
+        third = (hot[(i + 7) % HOT],) if i % 2 else ()
+        made[f"mid:{i}"] = (hot[i], hot[(i + 3) % HOT], *third)
+    made["wide:0"] = (*pads, hot[0], hot[5])
     made["wide:1"] = (*pads, "mid:3")
     for i in range(4):
         made[f"top:{i}"] = (f"mid:{2 * i}", f"mid:{2 * i + 1}")
-        made[f"big:{i}"] = (f"src:{3 * i}", f"mid:{i}")
+        made[f"big:{i}"] = (hot[3 * i], f"mid:{i}")
     made["top:0"] = (*made["top:0"], "wide:0")
     made["lag:0"], made["lag:1"] = ("top:1",), ("top:2",)
-    return made
+    made |= dict.fromkeys(DECLARED, ()) | {"dep:0": ("mid:1",), "dep:1": (hot[2],)}
+    return made | {f"past:{i}": (f"dep:{i}",) for i in range(3)}
 
 
+#: What a key is made from beside, without reading it through the cache: it is declared afterwards.
+DECLARED: Final[Mapping[str, str]] = {
+    "dep:0": source_key(6),
+    "dep:1": "mid:4",
+    **{f"dep:{2 + i}": source_key(source) for i, source in enumerate(RARE)},
+}
 #: What each derived key is made from.
 INPUTS: Final[Mapping[str, tuple[str, ...]]] = _inputs()
-_SOURCE_OF: Final = {source_key(source): source for source in range(SOURCES)}
+SOURCE_OF: Final = {source_key(source): source for source in range(SOURCES)}
 #: Every key; a history names them by their place. The hot ones come first.
 KEYS: Final = (*(source_key(s) for s in range(HOT)), *INPUTS, *(f"pad:{i}" for i in range(PADS)))
 HOT_KEYS: Final = HOT + len(INPUTS)
 ON_DISK: Final = tuple(at for at, key in enumerate(KEYS) if key.startswith("big:"))
+#: Where a value has its number, by the key that something is declared of.
+NUMBER_OF: Final = {key: SOURCES + place for place, key in enumerate(DECLARED)}
 
 
+@cache
 def ancestors(key: str) -> frozenset[int]:
-    """The sources that a key is made from, directly or not."""
-    if key in _SOURCE_OF:
-        return frozenset((_SOURCE_OF[key],))
+    """The sources that a key is made from, directly or not, as its loaders show by reading."""
+    if key in SOURCE_OF:
+        return frozenset((SOURCE_OF[key],))
     return frozenset().union(*map(ancestors, INPUTS[key]))
+
+
+def pause_s(key: str, chance: random.Random) -> float:
+    """For how long a loader waits between reading its inputs and returning."""
+    lag_s = LAG_S if key.startswith("lag:") else 0.0
+    return lag_s + (chance.uniform(0, SLOW_S) if chance.random() < SLOW else 0.0)
 
 
 class Register:
@@ -118,49 +143,13 @@ def merge(bodies: Iterable[bytes]) -> dict[int, int]:
     return merged
 
 
-def install(
-    cache: Cache, register: Register, dawdle: Callable[[], None]
-) -> Callable[[int], Callable[[], bytes]]:
-    """Declare the namespaces; the result gives the read of a key by its place in ``KEYS``.
-
-    ``dawdle`` is called by loaders between reading their inputs and returning.
-    """
-    spaces: dict[str, Namespace] = {}
-
-    def get(key: str) -> bytes:
-        name, _, rest = key.partition(":")
-        body: bytes = spaces[name].get(rest)
-        return body
-
-    def source(name: str) -> None:
-        space = spaces[name] = cache.namespace(name, ttl_s=SOURCE_TTL_S if name == "src" else None)
-        space.tags(lambda rest: (f"of-{name}:{rest}",))
-
-        @space.loader
-        def load(rest: str) -> bytes:
-            at = _SOURCE_OF[f"{name}:{rest}"]
-            body = pack({at: register.read(at)})
-            dawdle()
-            return body
-
-    def derived(name: str) -> None:
-        space = spaces[name] = cache.namespace(name, on_disk=name == "big")
-
-        @space.loader
-        def load(rest: str) -> bytes:
-            body = pack(merge([get(key) for key in INPUTS[f"{name}:{rest}"]]))
-            dawdle()
-            if name == "lag":
-                time.sleep(LAG_S)
-            return body.ljust(BIG_BYTES, b"\0") if name == "big" else body
-
-    for name in ("src", "pad"):
-        source(name)
-    for name in ("mid", "top", "wide", "big", "lag"):
-        derived(name)
-
-    def reader(at: int) -> Callable[[], bytes]:
-        name, _, rest = KEYS[at].partition(":")
-        return lambda: spaces[name].get(rest)
-
-    return reader
+def compose(key: str, inputs: Iterable[bytes], register: Register) -> bytes:
+    """The value of a key: made from its inputs, and from what it reads of the register itself."""
+    versions = merge(inputs)
+    if key in SOURCE_OF:
+        versions[SOURCE_OF[key]] = register.read(SOURCE_OF[key])
+    if key in DECLARED:
+        versions |= {source: register.read(source) for source in ancestors(DECLARED[key])}
+        versions[NUMBER_OF[key]] = random.getrandbits(63)
+    body = pack(versions)
+    return body.ljust(BIG_BYTES, b"\0") if key.startswith("big:") else body
