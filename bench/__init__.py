@@ -10,7 +10,7 @@ from typing import Final
 
 #: Every benchmark, and what it tells.
 BENCHES: Final = {
-    "coherence": "what a strict invalidation costs, with live, stopped and many dependent ones",
     "graph": "what an invalidation reaches in a large graph, beside rustworkx and networkx",
+    "coherence": "stale reads under faults; what a strict invalidation costs",
     "read": "what a read costs beside a dictionary and beside redis-py, and what an entry takes",
 }

@@ -1,17 +1,22 @@
-"""What a strict invalidation costs, from the call to the receipt, through queue and worker."""
+"""Whether a read ever goes back in time, and what a strict invalidation costs.
+
+The costs are from the call to the receipt, through queue and worker. The rest is the checker's, in
+processes of its own (``tests.chaos.coherence``), afterwards: it is not to disturb the times.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from statistics import median, quantiles
-from typing import Final
+from typing import Any, Final
 
 from bench.harness import Options, Spread
 from bench.machine import Machine
@@ -40,10 +45,11 @@ class Sizes:
     rounds: int
     dependents: int
     stops: int
+    check: tuple[str, ...]  # how the checker is called, beside what is always said
 
 
-FULL: Final = Sizes(nodes=8, calls=500, rounds=15, dependents=100_000, stops=5)
-QUICK: Final = Sizes(nodes=8, calls=150, rounds=7, dependents=20_000, stops=2)
+FULL: Final = Sizes(nodes=8, calls=500, rounds=15, dependents=100_000, stops=5, check=())
+QUICK: Final = Sizes(nodes=8, calls=150, rounds=5, dependents=10_000, stops=2, check=("--quick",))
 
 
 def run(options: Options) -> Report:
@@ -57,7 +63,9 @@ def run(options: Options) -> Report:
             stopped = _stopped(cache, nodes, sizes.stops)
         ratio = _dependents(cache, sizes)
         settings = cache.settings
+    checked = _checked(sizes.check)
     cuts = quantiles(calls, n=100)
+    form = "the short form of the checker" if options.quick else "the long form of the checker"
     figures = [
         Figure("strict_p50_ms", cuts[49], f"call to receipt, {sizes.nodes} live nodes", "ms"),
         Figure("strict_p99_ms", cuts[98], "the same", "ms"),
@@ -66,8 +74,33 @@ def run(options: Options) -> Report:
         Figure("lease_s", settings.lease_s, "setting", "s"),
         Figure.median("strict_dependents_ratio", ratio, f"{sizes.dependents:,} dependents / none"),
         Figure("nodes", sizes.nodes, "processes with a memory tier"),
+        Figure("reads", checked["reads"], f"judged, under faults: {form}"),
+        Figure("stale", checked["stale"], "of them, older than what had been invalidated"),
+        Figure("ablations", checked["ablations"], _taken_out(checked, options)),
+        Figure("ablations_caught", checked["ablations_caught"], "runs of them with stale reads"),
     ]
-    return Report("coherence", machine, options.quick, asdict(sizes), figures)
+    named = {name: size for name, size in asdict(sizes).items() if name != "check"}
+    more = {name: checked[name] for name in ("near", "seed", "faults", "ablation_stale")}
+    return Report("coherence", machine, options.quick, named, figures, {"checker": more})
+
+
+def _checked(how: Sequence[str]) -> dict[str, Any]:
+    """The figures of the checker, which ends with status 1 if there was anything to find."""
+    command = [sys.executable, "-m", "tests.chaos.coherence", "--ablations", "--json", *how]
+    done = subprocess.run(
+        command, cwd=application_root(), stdout=subprocess.PIPE, text=True, check=False
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        raise RuntimeError(f"the checker ended with status {done.returncode} and no figures")
+    figures: dict[str, Any] = json.loads(lines[-1])
+    return figures
+
+
+def _taken_out(checked: dict[str, Any], options: Options) -> str:
+    """Which rules the checker had to miss."""
+    rules = checked["ablation_stale"]
+    return f"rules taken out in turn: {', '.join(rules) if options.quick else 'all there are'}"
 
 
 def _strict(cache: Cache, key: str) -> float:

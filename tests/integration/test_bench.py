@@ -25,6 +25,9 @@ KEYS = {
         "strict_p99_ms",
         "stopped_node_max_s",
         "strict_dependents_ratio",
+        "reads",
+        "ablations",
+        "ablations_caught",
     },
     "read": {
         "memory_ratio",
@@ -59,6 +62,17 @@ from bench.__main__ import main
 from tests.integration.test_bench import TINY
 
 read.QUICK = TINY
+main()
+"""
+
+
+TINY_COHERENCE = """
+from bench import coherence
+from bench.__main__ import main
+
+coherence.QUICK = coherence.Sizes(
+    nodes=2, calls=5, rounds=1, dependents=20, stops=1, check=("--quick",)
+)
 main()
 """
 
@@ -116,6 +130,20 @@ def test_json_is_the_last_line_with_every_figure_and_nothing_is_left(tmp_path: P
     assert report["machine"]["cores"] >= 1
     assert report["machine"]["server"]
     assert "Quick, smaller sizes" in done.stdout
+    assert not list(tmp_path.iterdir())
+    assert not living_in(tmp_path)
+
+
+@pytest.mark.slow
+def test_stale_reads_are_looked_for_in_the_same_run(tmp_path: Path) -> None:
+    program = ("-c", TINY_COHERENCE)
+    done = bench("coherence", "--json", "--quick", folder=tmp_path, program=program)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert_figures(report, KEYS["coherence"])
+    assert report["stale"] == 0
+    assert report["ablations_caught"] == report["ablations"] > 1
+    assert report["reads"] > 1000
     assert not list(tmp_path.iterdir())
     assert not living_in(tmp_path)
 

@@ -37,6 +37,7 @@ SHORT = Course(
     gap_s=(0.0, 0.1),
     lanes=2,
 )
+SHORT_MEMBERS = 3
 
 
 @click.command()
@@ -48,7 +49,9 @@ SHORT = Course(
 )
 @click.option("--members", default=4, show_default=True, help="Processes that read.")
 @click.option("--ablations", is_flag=True, help="Then take out each rule in turn.")
-@click.option("--quick", is_flag=True, help="Some faults, some rules: half a minute in all.")
+@click.option(
+    "--quick", is_flag=True, help="The short form: some faults, some rules, a few seconds each."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 @click.option("--table", type=click.Path(path_type=Path), help="Write the page of the run here.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep the history in this folder.")
@@ -71,7 +74,8 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
     long = Course(quiet_s, seconds, reads=int(reads * LOGGED), gap_s=GAP_S, lanes=2)
     course = SHORT if quick else long
-    outcome = run(Plan(members=members, seed=seed), course, keep)
+    plan = Plan(members=SHORT_MEMBERS if quick else members, seed=seed)
+    outcome = run(plan, course, keep)
     for stale in outcome.verdict.stale_shown:
         print(describe(stale, outcome.faults))
     caught: list[Caught] = []

@@ -13,7 +13,7 @@ from tests.chaos.coherence.removed import REMOVALS
 from tests.chaos.coherence.run import Course, Outcome, run
 
 #: How long a rule is missing: longer, when nothing was found. A race need not happen at once.
-SECONDS: Final = (5.0, 10.0, 20.0)
+SECONDS: Final = (3.0, 6.0, 12.0, 24.0)
 
 
 def cut_and_emptied(cluster: Cluster, chance: random.Random) -> None:

@@ -51,6 +51,8 @@ PERIODS: Final = {
 #: A claimed batch whose worker was killed comes back after this.
 BATCH_DEADLINE_S: Final = 2.5
 STARTED_S: Final = 40.0
+#: How long one may take to end: the history is written already, and nobody needs its work.
+GRACE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,12 @@ class Cluster:
         fresh = {"SEED": seed, "NAME": f"{actor.name}.{actor.born}"}
         argv = [fresh.get(word, word) for word in actor.argv]
         actor.process = spawn(
-            argv, self._guardian, output=self._log, env=actor.env, cwd=application_root(), grace=3
+            argv,
+            self._guardian,
+            output=self._log,
+            env=actor.env,
+            cwd=application_root(),
+            grace=GRACE_S,
         )
 
     def _end_actors(self) -> None:
@@ -259,7 +266,7 @@ class Cluster:
             living = [actor for actor in self.actors if actor.process]
             for actor in living:
                 actor.signal(signal.SIGCONT)
-            stop([Group.of(actor.pid, grace=3) for actor in living])
+            stop([Group.of(actor.pid, grace=GRACE_S) for actor in living])
             for actor in living:
                 assert actor.process is not None
                 actor.process.wait()
