@@ -33,7 +33,7 @@ FAULTS: Final[dict[str, Sequence[Scene]]] = {
     "drop at fork": (faults.fork,),
 }
 #: Rules whose absence shows only after a while, by the seconds to begin with.
-SLOW: Final = {"those declared too late": 20.0}
+SLOW: Final = {"those declared too late": 20.0, "eventual marks": 14.0, "relaxed marks": 45.0}
 #: Rules of what goes through beat and the workers.
 QUEUED: Final = ("marks of what waited",)
 #: Caught within seconds: what the short form tries.

@@ -26,15 +26,18 @@ from tests.chaos.coherence.history import ASYNC, READ_BYTES, Fault
 from tests.chaos.coherence.proxy import HOST, Mode, Proxy
 from tests.chaos.coherence.removed import VARIABLE
 from tests.chaos.coherence.server import Server
-from tests.chaos.coherence.world import REDIS_VALUE_BYTES, SOURCES
+from tests.chaos.coherence.world import CALM, REDIS_VALUE_BYTES, SOURCES
 from tests.integration.processes import family
 from tests.support import unused_port
 
 LEASE_S: Final = 0.6
 ACK_TIMEOUT_S: Final = 0.3
 DRIFT_S: Final = 0.2
-#: Hot sources of the writers that go through the queue, one a name; the others share the rest.
-QUEUED: Final = {"q": ("client", (8, 9)), "r": ("async client", (10, 11))}
+#: The sources of the writers that go through the queue; the others share the rest.
+QUEUED: Final = {
+    "q": ("client", (8, 9, *list(CALM)[:2])),
+    "r": ("async client", (10, 11, *list(CALM)[2:4])),
+}
 WRITERS: Final = 2
 #: What beat rings for, much more often than it would.
 PERIODS: Final = {
@@ -205,7 +208,10 @@ class Cluster:
         }
         settings = {PREFIX + name: str(value) for name, value in ours.items()}
         ablation = {VARIABLE: self.plan.ablation} if self.plan.ablation else {}
-        return {**kept, **settings, **ablation, "REMAP_SIGTERM": "SIGQUIT"}
+        temporary = self.folder / "tmp"  # what a killed process leaves goes with the folder
+        temporary.mkdir()
+        more = {"REMAP_SIGTERM": "SIGQUIT", "TMPDIR": str(temporary)}
+        return {**kept, **settings, **ablation, **more}
 
     def _start_actors(self) -> None:
         plan = self.plan

@@ -184,14 +184,21 @@ def _marks_of(kind: str) -> Callable[[], None]:
     return lambda: _put(request, f"source_of_{kind}", lambda name: f"x:{name}")
 
 
-def _marks_of_what_waited() -> None:
+def _marks_unless(left_out: Callable[[Request], bool]) -> None:
     mark = RedisMarks.mark
 
     def only_of_others(marks: RedisMarks, wanted: Request, now: float) -> Moment:
-        waits = STRATEGIES[wanted.strategy].waits
-        return marks.now() if waits else mark(marks, wanted, now)
+        return marks.now() if left_out(wanted) else mark(marks, wanted, now)
 
     _put(RedisMarks, "mark", only_of_others)
+
+
+def _marks_of_what_waited() -> None:
+    _marks_unless(lambda wanted: STRATEGIES[wanted.strategy].waits)
+
+
+def _marks_at(level: str) -> Callable[[], None]:
+    return lambda: _marks_unless(lambda wanted: wanted.consistency == level)
 
 
 def _changed_confirmer(change: Callable[[Confirmer], None]) -> None:
@@ -234,6 +241,8 @@ REMOVALS: Final[dict[str, Callable[[], None]]] = {
     "marks of namespaces": _marks_of("namespace"),
     "marks of single values": _marks_of("value"),
     "marks of what waited": _marks_of_what_waited,
+    "eventual marks": _marks_at("eventual"),
+    "relaxed marks": _marks_at("relaxed"),
     "moment of a fenced fill": _moment_of_a_fill,
     "moment of an awaited loader": _moment_of_an_awaited_loader,
     "declared dependencies": _declared_later,

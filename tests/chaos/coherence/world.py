@@ -23,6 +23,12 @@ SOURCES: Final = HOT + PADS
 ROOMS: Final = {1: "attic:0", 10: "cellar:0"}
 #: Sources that are written seldom: what was derived from an old one would be seen for long.
 RARE: Final = range(SOURCES - 6, SOURCES)
+#: Sources that are written at one level only, and not again before its bound has passed: a strict
+#: write would hide that a weaker one had no effect.
+CALM: Final = {
+    source: ("eventual", "relaxed")[place % 2]
+    for place, source in enumerate(range(SOURCES - 12, SOURCES - 6))
+}
 
 #: Values above it go to disk; those of ``big`` are larger.
 REDIS_VALUE_BYTES: Final = 4096

@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 
 from cachekeeper.core.receipt import Status
 from cachekeeper.core.request import Request, make_request
-from cachekeeper.core.strategy import Consistency, Strategy
+from cachekeeper.core.strategy import CONSISTENCIES, Consistency, Strategy
 from tests.chaos.coherence.history import LineLog, Write
-from tests.chaos.coherence.world import HOT, RARE, ROOMS, Register, source_key, tag_of
+from tests.chaos.coherence.world import CALM, HOT, RARE, ROOMS, Register, source_key, tag_of
 
 Choice = TypeVar("Choice")
 
@@ -25,6 +25,12 @@ COLD, BATCH = 0.05, 0.15
 #: After how long a source is written again that is written seldom: soon, so that something of it
 #: is declared too late; or when that would have been seen.
 RARE_S: Final = ((0.5, 3.0), (7.0, 11.0))
+#: The same of a source that is written at one level only: when its bound has passed.
+CALM_S: Final = {
+    level: (CONSISTENCIES[level].delay_s + 2.0, CONSISTENCIES[level].delay_s + 6.0)
+    for level in Consistency
+}
+FIRST_S: Final = 4.0
 LEVELS: Final = {Consistency.STRICT: 84, Consistency.EVENTUAL: 8, Consistency.RELAXED: 8}
 #: What waits, waits for beat: only writers whose requests go to the workers choose it.
 STRATEGIES: Final = {
@@ -46,13 +52,20 @@ class Writer:
     def __init__(self, name: str, kind: str, sources: Sequence[int], chance: random.Random) -> None:
         self._name, self._kind, self._sources, self._chance = name, kind, sources, chance
         self._strategies = STRATEGIES["service" if kind == "service" else "client"]
-        self._rare_at = {source: self._rare_s() for source in sources if source in RARE}
-        self._began = time.monotonic()
+        self._next = {
+            source: time.monotonic() + chance.uniform(0, FIRST_S)
+            for source in sources
+            if source in RARE or source in CALM
+        }
 
     def write(self, register: Register, log: LineLog, invalidate: Invalidate) -> bool:
-        """One write, or some at a time; whether it was without an error."""
-        level, strategy = self._any(LEVELS), self._any(self._strategies)
+        """One write, or some at a time, if one is due; whether it was without an error."""
         sources = self._choose()
+        if not sources:
+            return True
+        calm = CALM.get(sources[0])
+        level = Consistency(calm) if calm else self._any(LEVELS)
+        strategy = self._any(self._strategies)
         seeds = self._seeds(sources)
         requests = [
             make_request(
@@ -93,19 +106,20 @@ class Writer:
             log.add(write._replace(returned=returned, status=status, error=error))
         return not error
 
-    def _rare_s(self) -> float:
-        return self._chance.uniform(*self._chance.choice(RARE_S))
+    def _pause_s(self, source: int) -> float:
+        calm = CALM.get(source)
+        chosen = CALM_S[Consistency(calm)] if calm else self._chance.choice(RARE_S)
+        return self._chance.uniform(*chosen)
 
     def _any(self, weights: Mapping[Choice, int]) -> Choice:
         return self._chance.choices(list(weights), list(weights.values()))[0]
 
     def _choose(self) -> list[int]:
-        since = time.monotonic() - self._began
-        for source, at in self._rare_at.items():
-            if since > at:
-                self._rare_at[source] = since + self._rare_s()
+        for source, at in self._next.items():
+            if time.monotonic() > at:
+                self._next[source] = time.monotonic() + self._pause_s(source)
                 return [source]
-        cold = [source for source in self._sources if source >= HOT and source not in RARE]
+        cold = [s for s in self._sources if s >= HOT and s not in self._next]
         if cold and self._chance.random() < COLD:
             return [self._chance.choice(cold)]
         hot = [source for source in self._sources if source < HOT]
