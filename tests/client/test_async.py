@@ -451,6 +451,11 @@ def test_without_its_server_reads_go_to_the_loaders(site: Settings, tmp_path: Pa
         names = [str(i) for i in range(2 * LOADERS_AT_ONCE)]
         assert len(await library.books.get_many(names)) == len(names)
         assert cache.stats()["bypass"] >= len(names)
+        one, other = cache.namespace("here"), cache.namespace("there")
+        one.loader(other.get)
+        other.loader(one.get)
+        with pytest.raises(InvalidInput, match="here:a"):
+            await one.get("a")
         await cache.close()
 
     run(main)
