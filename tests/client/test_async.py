@@ -360,10 +360,10 @@ class TestTheRest:
 
     def test_pins(self, site: Settings) -> None:
         async def main() -> None:
-            small = site.model_copy(update={"memory_bytes": 10})
+            small = site.model_copy(update={"memory_bytes": 10_000})
             async with AsyncCache(small) as cache:
                 notes = cache.namespace("note")
-                notes.loader(lambda _: b"12345678")
+                notes.loader(lambda _: bytes(6000))
                 await notes.get("a")
                 with pytest.raises(QuotaExceeded):
                     cache.pin("note:a")
