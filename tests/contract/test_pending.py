@@ -17,6 +17,7 @@ from cachekeeper.settings import Settings
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.records import (
     ATTEMPTS,
+    RedisDeadLetters,
     RedisPending,
     RedisReceipts,
 )
@@ -189,6 +190,76 @@ def test_what_is_given_up_outlives_a_worker_that_dies_while_it_buries_it(
         assert wiring.dead_letters.recent(10)
     finally:
         wiring.cache.close()
+
+
+#: What a stored request may be when another version, or a hand, has written it.
+UNREADABLE: dict[str, bytes | None] = {
+    "no JSON": b"{",
+    "no text": b"\xff\xfe",
+    "no object": b"[1, 2]",
+    "nothing": b"{}",
+    "nested too deep": b"[" * 100_000,
+    "a key that is none": b'{"id": "bad", "at": 1, "keys": ["no colon"], "strategy": "scheduled"}',
+    "a field of the future": b'{"id": "bad", "at": 1, "keys": ["a:b"], "later": 1}',
+    "another's": b'{"id": "other", "at": 1, "keys": ["a:b"], "strategy": "scheduled"}',
+    "another strategy's": b'{"id": "bad", "at": 1, "keys": ["a:b"], "strategy": "lazy"}',
+    "gone": None,
+}
+
+
+def spoil(connection: Connection, stored: bytes | None) -> None:
+    """Make the request of the id "bad" one that can't be read."""
+    if stored is None:
+        connection.redis.hdel(connection.layout.requests, "bad")
+    else:
+        connection.redis.hset(connection.layout.requests, "bad", stored)
+
+
+@pytest.mark.parametrize("stored", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_can_not_be_read_is_put_aside_with_its_reason_and_the_rest_goes_on(
+    pending: RedisPending, connection: Connection, stored: bytes | None
+) -> None:
+    for at, name in enumerate(["first", "bad", "last", "later"]):
+        pending.submit(request(name, at + 0.5))
+    spoil(connection, stored)
+
+    assert claim(pending, at_most=3) == ["first", "last", "later"], "a full batch all the same"
+
+    (letter,) = RedisDeadLetters(connection).recent(10)
+    assert "bad" in str(letter["reason"])
+    receipt = RedisReceipts(connection, KEEP_S).load("bad")
+    assert receipt is not None
+    assert (receipt.status, receipt.error) == (Status.FAILED, letter["reason"])
+    assert overdue(pending) == (3, []), "it does not come back"
+    assert pending.orphans() == 0
+
+
+def test_a_batch_of_what_can_not_be_read_holds_up_nothing(
+    pending: RedisPending, connection: Connection
+) -> None:
+    for i in range(5):
+        pending.submit(request(f"bad{i}", i))
+        connection.redis.hset(connection.layout.requests, f"bad{i}", "{")
+    pending.submit(request("good", 9))
+    assert claim(pending, at_most=2) == ["good"]
+    assert len(RedisDeadLetters(connection).recent(10)) == 5
+
+
+@pytest.mark.parametrize("stored", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_can_not_be_read_and_was_claimed_too_often_is_given_up(
+    pending: RedisPending, connection: Connection, stored: bytes | None
+) -> None:
+    """As a claimer leaves it that dies just then."""
+    pending.submit(request("bad"))
+    pending.submit(request("good"))
+    for _ in range(ATTEMPTS):
+        claim(pending)
+        overdue(pending)
+    claim(pending)
+    spoil(connection, stored)
+    assert "good" in overdue(pending)[1]
+    assert len(RedisDeadLetters(connection).recent(10)) == 2
+    assert overdue(pending) == (0, [])
 
 
 @odd_ids

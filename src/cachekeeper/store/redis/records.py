@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from cachekeeper.core.receipt import Receipt, pending_receipt
-from cachekeeper.core.request import Request, request_from_wire
+from cachekeeper.core.receipt import Receipt, Status, pending_receipt
+from cachekeeper.core.request import Request, request_from_json
 from cachekeeper.core.strategy import Strategy
+from cachekeeper.errors import InvalidInput
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 
 ATTEMPTS = 4  # claims of one request before it is buried
@@ -91,11 +94,36 @@ class RedisPending:
         return int(self._c.run("submit", keys, [request.id, wire, request.at, receipt, keep]))
 
     def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
-        """Take the oldest requests under a token; they come back if it is not completed in time."""
+        """Take the oldest requests under a token; they come back if it is not completed in time.
+
+        What can't be read is buried, and others are taken in its place.
+        """
         layout = self._c.layout
         keys = [layout.pending(strategy), layout.inflight, layout.requests]
-        found = self._c.run("claim", keys, [strategy, token, at_most, deadline])
-        return [request_from_wire(json.loads(raw)) for raw in found]
+        requests, wanted = list[Request](), at_most
+        while wanted:
+            found = self._c.run("claim", keys, [strategy, token, wanted, deadline])
+            wanted = 0
+            for name, raw in zip(found[::2], found[1::2], strict=True):
+                request_id = name.decode(errors="backslashreplace")
+                try:
+                    requests.append(_stored(strategy, request_id, raw))
+                except InvalidInput as error:
+                    reason = f"stored request {request_id}: {error}"
+                    self.bury(strategy, token, request_id, raw.decode(errors="replace"), reason)
+                    wanted += 1
+        return requests
+
+    def bury(self, strategy: Strategy, token: str, request: str, work: object, reason: str) -> None:
+        """Give a claimed request up: into the dead letters with ``work``, the receipt says why."""
+        layout, now = self._c.layout, time.time()
+        keys = [layout.inflight, layout.requests, layout.attempts, layout.dead]
+        self._c.run("bury", keys, [strategy, token, request, _letter(work, reason, now), DEAD_KEPT])
+        receipts = RedisReceipts(self._c, self._keep_s)
+        receipt = receipts.load(request)
+        if receipt is not None and not receipt.ended:
+            receipt.status, receipt.error, receipt.finished = Status.FAILED, reason, now
+            receipts.save([receipt])
 
     def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:
         """Forget claimed requests; returns how many were still this token's."""
@@ -113,7 +141,11 @@ class RedisPending:
         limits: list[Arg] = [REAP_AT_MOST, ATTEMPTS, layout.pending("")]
         args: list[Arg] = [now, *limits, reason, DEAD_KEPT]
         requeued, given_up = self._c.run("requeue", keys, args)
-        return int(requeued), [request_from_wire(json.loads(raw)) for raw in given_up]
+        readable = list[Request]()
+        for raw in given_up:
+            with suppress(InvalidInput):  # it is a letter all the same
+                readable.append(request_from_json(raw))
+        return int(requeued), readable
 
     def waiting(self, strategy: Strategy) -> int:
         """How many requests wait."""
@@ -145,9 +177,8 @@ class RedisDeadLetters:
 
     def bury(self, work: object, reason: str, now: float) -> None:
         """Keep what could not be done."""
-        letter = json.dumps({"at": now, "reason": reason, "request": work}, default=repr)
         with reachable(), self._c.redis.pipeline() as pipe:
-            pipe.lpush(self._c.layout.dead, letter)
+            pipe.lpush(self._c.layout.dead, _letter(work, reason, now))
             pipe.ltrim(self._c.layout.dead, 0, DEAD_KEPT - 1)
             pipe.execute()
 
@@ -155,7 +186,7 @@ class RedisDeadLetters:
         """The newest letters."""
         with reachable():
             found = self._c.redis.lrange(self._c.layout.dead, 0, limit - 1)
-        return [json.loads(raw) for raw in found]
+        return [json.loads(raw.decode(errors="replace")) for raw in found]
 
 
 class RedisActivity:
@@ -194,3 +225,17 @@ class RedisActivity:
         with reachable():
             found = self._c.redis.hgetall(self._c.layout.totals)
         return {name.decode(): float(raw) for name, raw in found.items()}
+
+
+def _stored(strategy: Strategy, request_id: str, raw: bytes) -> Request:
+    """A request that waited. Raises InvalidInput when it is not what its place says."""
+    request = request_from_json(raw)
+    if request.id != request_id:
+        raise InvalidInput("id", request.id, "the id that it is stored under")
+    if request.strategy is not strategy:
+        raise InvalidInput("strategy", request.strategy, f"{strategy}, under which it waited")
+    return request
+
+
+def _letter(work: object, reason: str, now: float) -> str:
+    return json.dumps({"at": now, "reason": reason, "request": work}, default=repr)
