@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from cachekeeper.core.receipt import Status
 from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.strategy import Strategy
+from cachekeeper.errors import InvalidInput
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.connection import Connection
+from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.records import (
     ATTEMPTS,
     RedisDeadLetters,
@@ -51,6 +55,19 @@ def claim(pending: RedisPending, token: str = "t", at_most: int = 100) -> list[s
     return [claimed.id for claimed in found]
 
 
+def again(first: Request) -> Request:
+    """The same request, sent at another time."""
+    return dataclasses.replace(first, at=first.at + 100, reason="sent again")
+
+
+def do(pending: RedisPending, connection: Connection, asked: Request) -> None:
+    """Submit a request, and do it as a worker does."""
+    pending.submit(asked)
+    claim(pending)
+    RedisMarks(connection, KEEP_S).mark(asked, time.time())
+    assert pending.complete(Strategy.SCHEDULED, "t", [asked.id]) == 1
+
+
 def overdue(pending: RedisPending) -> tuple[int, list[str]]:
     """As if every claimer had died a while ago: how many wait again, and which were given up."""
     requeued, given_up = pending.requeue_overdue(time.time() + 3600, "too often")
@@ -83,16 +100,66 @@ def test_the_same_request_twice_waits_once(pending: RedisPending) -> None:
 def test_a_request_that_is_done_is_not_done_again(
     pending: RedisPending, connection: Connection
 ) -> None:
+    do(pending, connection, request("a"))
+    pending.submit(again(request("a")))
+    assert claim(pending) == []
+
+
+def test_a_request_that_was_given_up_may_be_sent_again(
+    pending: RedisPending, connection: Connection
+) -> None:
     pending.submit(request("a"))
     claim(pending)
-    receipts = RedisReceipts(connection, KEEP_S)
-    done = receipts.load("a")
-    assert done is not None
-    done.status = Status.DONE
-    receipts.save([done])
-    assert pending.complete(Strategy.SCHEDULED, "t", ["a"]) == 1
-    pending.submit(request("a"))
-    assert claim(pending) == []
+    pending.bury(Strategy.SCHEDULED, "t", "a", {}, "a reason")
+    assert pending.submit(request("a")) == 1
+    assert claim(pending) == ["a"]
+    receipt = RedisReceipts(connection, KEEP_S).load("a")
+    assert receipt is not None
+    assert receipt.status is Status.PENDING
+
+
+class TestAnIdUsedTwice:
+    """The same work once; for other work it is refused, and never taken for done."""
+
+    OTHERS: ClassVar = {
+        "another key": {"keys": ["file:other"]},
+        "a tag of that name": {"keys": [], "tags": ["file:1.0"]},
+        "one key more": {"keys": ["file:1.0", "file:2"]},
+        "that value alone": {"keys": ["file:1.0"], "cascade": False},
+    }
+
+    @pytest.fixture(params=OTHERS.values(), ids=list(OTHERS))
+    def other(self, request: pytest.FixtureRequest) -> Request:
+        return make_request(**{"id": "a", "at": 1.0, "strategy": "scheduled"} | request.param)
+
+    def test_while_it_waits(self, pending: RedisPending, other: Request) -> None:
+        pending.submit(request("a"))
+        for _ in range(2):
+            with pytest.raises(InvalidInput, match=r"^id: 'a'"):
+                pending.submit(other)
+            pending.submit(again(request("a")))
+        assert pending.claim(Strategy.SCHEDULED, "t", 5, time.time() + 60) == [request("a")]
+
+    def test_while_it_is_done(self, pending: RedisPending, other: Request) -> None:
+        pending.submit(request("a"))
+        claim(pending)
+        with pytest.raises(InvalidInput, match=r"^id: 'a'"):
+            pending.submit(other)
+
+    def test_after_it_was_done(
+        self, pending: RedisPending, connection: Connection, other: Request
+    ) -> None:
+        do(pending, connection, request("a"))
+        with pytest.raises(InvalidInput, match=r"^id: 'a'"):
+            pending.submit(other)
+        assert claim(pending) == []
+
+    def test_it_is_marked_for_the_first_alone(self, connection: Connection, other: Request) -> None:
+        marks = RedisMarks(connection, KEEP_S)
+        first = marks.mark(request("a"), 1.0)
+        with pytest.raises(InvalidInput, match=r"^id: 'a'"):
+            marks.mark(other, 1.0)
+        assert marks.mark(again(request("a")), 2.0) == first == marks.now()
 
 
 def test_the_oldest_are_claimed_first_and_no_more_than_asked_for(pending: RedisPending) -> None:

@@ -58,7 +58,10 @@ class Marks(Protocol):
         """The moment."""
 
     def mark(self, request: Request, now: float) -> Moment:
-        """Make stale what was made from the request's seeds; returns the moment."""
+        """Make stale what was made from the request's seeds; returns the moment.
+
+        Raises InvalidInput when the id of the request was used for other names.
+        """
 
 
 class TrimmableMarks(Protocol):
@@ -114,7 +117,10 @@ class Pending(Protocol):
     """Requests that wait for beat or a full batch."""
 
     def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
-        """Take the oldest requests under a token until a deadline."""
+        """Take the oldest requests under a token until a deadline; bury what can't be read."""
+
+    def bury(self, strategy: Strategy, token: str, request: str, work: object, reason: str) -> None:
+        """Give a claimed request up: a dead letter says what was to be done, and why it was not."""
 
     def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:
         """Forget claimed requests that are done."""

@@ -121,6 +121,11 @@ def request_from_json(text: str | bytes) -> Request:
     return request_from_wire(data)
 
 
+def used_id(request: Request) -> InvalidInput:
+    """The error of a request whose id stands for other work already."""
+    return InvalidInput("id", request.id, "an id of its own; this one was used for other names")
+
+
 def _texts(name: str, value: object) -> Iterable[object]:
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
         raise InvalidInput(name, value, "a list of texts")

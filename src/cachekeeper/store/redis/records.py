@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from cachekeeper.core.receipt import Receipt, Status, pending_receipt
-from cachekeeper.core.request import Request, request_from_json
+from cachekeeper.core.request import Request, request_from_json, used_id
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.errors import InvalidInput
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
@@ -81,17 +81,25 @@ class RedisPending:
         self._c, self._keep_s = connection, keep_s
 
     def submit(self, request: Request) -> int:
-        """Append a request, once; returns how many wait in its strategy now."""
+        """Append a request, once; returns how many wait in its strategy now.
+
+        Raises:
+            InvalidInput: the id was used for other names.
+        """
         layout = self._c.layout
         keys = [
             layout.pending(request.strategy),
             layout.requests,
             layout.receipt(request.id),
+            layout.marked(request.id),
         ]
         receipt = pending_receipt(request).to_json()
         wire = json.dumps(request.to_wire())
-        keep = max(1, int(self._keep_s))
-        return int(self._c.run("submit", keys, [request.id, wire, request.at, receipt, keep]))
+        args: list[Arg] = [request.id, wire, request.at, receipt, max(1, int(self._keep_s))]
+        found = self._c.run("submit", keys, [*args, *request.seeds])
+        if found is None or (found[1] and not _same_work(request, found[1])):
+            raise used_id(request)
+        return int(found[0])
 
     def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
         """Take the oldest requests under a token; they come back if it is not completed in time.
@@ -235,6 +243,13 @@ def _stored(strategy: Strategy, request_id: str, raw: bytes) -> Request:
     if request.strategy is not strategy:
         raise InvalidInput("strategy", request.strategy, f"{strategy}, under which it waited")
     return request
+
+
+def _same_work(request: Request, stored: bytes) -> bool:
+    try:
+        return request_from_json(stored).seeds == request.seeds
+    except InvalidInput:
+        return False
 
 
 def _letter(work: object, reason: str, now: float) -> str:
