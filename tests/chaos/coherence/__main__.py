@@ -21,7 +21,7 @@ from tests.chaos.coherence.run import Course, run
 #: What is logged beside the reads that count: misses of single tiers, errors.
 LOGGED = 1.4
 #: Between two faults: members are to hold something when the next one comes.
-GAP_S = (0.3, 2.0)
+GAP_S = (0.4, 2.4)
 #: The short form: some seconds without faults, then one of each kind.
 SHORT = Course(
     quiet_s=1.0,

@@ -23,6 +23,7 @@ from cachekeeper.local.spawn import Guardian, spawn
 from cachekeeper.names import QUEUES
 from cachekeeper.settings import PREFIX
 from tests.chaos.coherence.history import ASYNC, READ_BYTES, Fault
+from tests.chaos.coherence.process import BROKEN
 from tests.chaos.coherence.proxy import HOST, Mode, Proxy
 from tests.chaos.coherence.removed import VARIABLE
 from tests.chaos.coherence.server import Server
@@ -147,6 +148,8 @@ class Cluster:
         with self._lock:
             for actor in self.actors:
                 if not self._ending.is_set() and actor.process and actor.process.poll() is not None:
+                    if actor.process.returncode == BROKEN:
+                        raise RuntimeError(f"{actor.name} is broken:\n{self._said()}")
                     self._guardian.remove(actor.pid)
                     self._start(actor)
 
@@ -179,8 +182,10 @@ class Cluster:
                 return
             self.tend()
             time.sleep(0.05)
-        log = (self.folder / "processes.log").read_text(errors="replace")
-        raise TimeoutError(f"not everything runs after {STARTED_S:g} s:\n{log[-3000:]}")
+        raise TimeoutError(f"not everything runs after {STARTED_S:g} s:\n{self._said()}")
+
+    def _said(self) -> str:
+        return (self.folder / "processes.log").read_text(errors="replace")[-3000:]
 
     def reads(self) -> int:
         """How many reads have been logged by now."""

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import FrameType
 
 from cachekeeper.errors import CachekeeperError
-from tests.chaos.coherence import removed
 from tests.chaos.coherence.declarer import Declarer, DeclaringCache
 from tests.chaos.coherence.history import Complaints, How, ReadLog
+from tests.chaos.coherence.process import begin
 from tests.chaos.coherence.spaces import Spaces
 from tests.chaos.coherence.world import (
     DECLARED,
@@ -196,7 +196,7 @@ class Member:
 def main() -> None:
     """Be a member."""
     folder, name, seed, pause_s = sys.argv[1:]
-    removed.apply()
+    begin()
     Member(Path(folder), name, int(seed), float(pause_s)).run()
 
 
