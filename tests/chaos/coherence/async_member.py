@@ -23,6 +23,7 @@ from tests.chaos.coherence.process import begin
 from tests.chaos.coherence.spaces import AsyncSpaces
 from tests.chaos.coherence.world import (
     DECLARED,
+    HOT,
     HOT_KEYS,
     INPUTS,
     KEYS,
@@ -100,7 +101,7 @@ class AsyncMember:
         self._declarer.saw(KEYS[at], body)
 
     async def _fill(self) -> None:
-        at = self._random.randrange(HOT_KEYS)
+        at = self._random.randrange(self._random.choice((HOT, HOT_KEYS)))  # more of sources
         begin = time.monotonic()
         try:
             body, stored = await self._spaces.fill(KEYS[at])

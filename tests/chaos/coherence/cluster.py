@@ -22,7 +22,7 @@ from cachekeeper.local.services import application_root
 from cachekeeper.local.spawn import Guardian, spawn
 from cachekeeper.names import QUEUES
 from cachekeeper.settings import PREFIX
-from tests.chaos.coherence.history import ASYNC, READ_BYTES, Fault
+from tests.chaos.coherence.history import ASYNC, Answered, Fault
 from tests.chaos.coherence.process import BROKEN
 from tests.chaos.coherence.proxy import HOST, Mode, Proxy
 from tests.chaos.coherence.removed import VARIABLE
@@ -106,7 +106,8 @@ class Cluster:
         self.beat: Actor | None = None
         self._stack = ExitStack()
         self._ending = threading.Event()
-        self._lock = threading.Lock()
+        self._lock, self._counting = threading.Lock(), threading.Lock()
+        self._answered = Answered(self.history)
 
     @property
     def server(self) -> Server:
@@ -188,8 +189,9 @@ class Cluster:
         return (self.folder / "processes.log").read_text(errors="replace")[-3000:]
 
     def reads(self) -> int:
-        """How many reads have been logged by now."""
-        return sum(path.stat().st_size for path in self.history.glob("*.reads")) // READ_BYTES
+        """How many reads have been logged by now that count."""
+        with self._counting:
+            return self._answered.count()
 
     def _sizes(self, actor: Actor, kind: str) -> list[int]:
         return [path.stat().st_size for path in self.history.glob(f"{actor.name}.*{kind}")]

@@ -25,6 +25,7 @@ from tests.chaos.coherence.process import begin
 from tests.chaos.coherence.spaces import Spaces
 from tests.chaos.coherence.world import (
     DECLARED,
+    HOT,
     HOT_KEYS,
     INPUTS,
     KEYS,
@@ -105,7 +106,7 @@ class Member:
         self._declarer.saw(KEYS[at], body)
 
     def _fill(self) -> None:
-        at = self._random.randrange(HOT_KEYS)
+        at = self._random.randrange(self._random.choice((HOT, HOT_KEYS)))  # more of sources
         begin = time.monotonic()
         try:
             body, stored = self._spaces.fill(KEYS[at])
