@@ -271,6 +271,19 @@ class TestFull:
             assert nodes.fence(memory.applied.epoch + 1) == [before]
             wait_until(lambda: node.id != before and nodes.renew(node.id, memory.applied), 3)
 
+    def test_who_waits_for_a_node_is_rung(self, full: redis.Redis, given: Settings) -> None:
+        with Cache(given) as cache:
+            self.fill_up(full)
+            nodes, layout = cache.stores.nodes, cache.stores.connection.layout
+            nodes.join("late")
+            moment = marked(cache.stores.marks, "part:a")
+            with ThreadPoolExecutor(1) as threads:
+                asked = threads.submit(nodes.wait, moment.epoch, 1.5)
+                wait_until(lambda: full.exists(layout.waiting))
+                assert nodes.renew("late", moment)
+                _, acks = asked.result()
+            assert acks["late"] == min(acks.values()) == moment.epoch
+
     def test_a_value_is_made_and_returned_though_it_can_not_be_stored(
         self, full: redis.Redis, given: Settings
     ) -> None:
