@@ -41,11 +41,18 @@ def flush_background(task: Task) -> dict[str, Any]:
     return _flushed(task, services(task).flusher.flush(Strategy.BACKGROUND, batch))
 
 
+@shared_task(bind=True, name=Name.FLUSH_BULK)
+def flush_bulk(task: Task) -> dict[str, Any]:
+    """Invalidate what was too much for a message; each request is a batch of its own."""
+    flusher = services(task).flusher
+    return _flushed(task, [*flusher.flush(Strategy.IMMEDIATE, 1), *flusher.flush(Strategy.LAZY, 1)])
+
+
 @shared_task(bind=True, name=Name.PURGE)
-def purge_dependents(task: Task, *, request: str, keys: list[str]) -> dict[str, int]:
-    """Remove the bytes of all that was derived from ``keys``: hygiene, they are stale already."""
+def purge_dependents(task: Task, *, request: str) -> dict[str, int]:
+    """Remove the bytes that a request left to the background: hygiene, they are stale already."""
     try:
-        return {"affected": services(task).invalidator.finish(request, keys)}
+        return {"affected": services(task).invalidator.finish(request)}
     except CacheUnavailable as error:  # somebody may wait for its end
         hand_back(error)
 
@@ -61,8 +68,8 @@ def _invalidate(task: Task, values: tuple[Any, ...], fields: dict[str, Any]) -> 
     try:
         check_fields(values, fields, [field.name for field in dataclasses.fields(Request)])
         request = make_request(**given)
-        if STRATEGIES[request.strategy].waits:
-            return {"waiting": services(task).cache.stores.pending.submit(request)}
+        if STRATEGIES[request.strategy].waits or request.is_bulk:
+            return {"waiting": services(task).cache.submit(request)}
     except InvalidInput as error:
         bury(task, {**fields, "arguments": list(values)} if values else fields, error)
     try:

@@ -13,6 +13,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     periods = {
         Task.FLUSH_SCHEDULED: settings.scheduled_flush_s,
         Task.FLUSH_BACKGROUND: settings.background_flush_s,
+        Task.FLUSH_BULK: settings.batch_recovery_s,  # in case a bell was lost
         Task.REFRESH_GRAPH: settings.graph_refresh_s,
         Task.SWEEP_EXPIRED: settings.expiry_sweep_s,
         Task.SWEEP_LAZY: settings.lazy_sweep_s,

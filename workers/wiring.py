@@ -11,7 +11,6 @@ from functools import cached_property
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.graph import open_graph
 from cachekeeper.core.ports import Tier
-from cachekeeper.core.request import Request
 from cachekeeper.core.retention import Priority
 from cachekeeper.errors import BrokerUnavailable, ConfigurationError
 from cachekeeper.names import Task
@@ -29,7 +28,7 @@ from cachekeeper.settings import Settings
 from cachekeeper.store.redis.garbage import RedisGarbage
 from cachekeeper.store.redis.incarnation import seen_for
 from cachekeeper.store.redis.marks import RedisMarks
-from cachekeeper.store.redis.records import RedisActivity, RedisDeadLetters
+from cachekeeper.store.redis.records import RedisActivity, RedisDeadLetters, RedisLeftovers
 from cachekeeper.store.redis.values import RedisExpiry
 
 DAY_S = 86400.0
@@ -62,6 +61,7 @@ class Wiring:
             receipts=stores.receipts,
             garbage=self.garbage,
             purger=self.purger,
+            leftovers=RedisLeftovers(stores.connection, self.settings.record_s),
             counters=self.activity,
             defer=self._purge_later,
             now=time.time,
@@ -84,10 +84,9 @@ class Wiring:
     def _outwait_s(self) -> float:
         return self.settings.lease_s + self.settings.lease_drift_s
 
-    def _purge_later(self, request: Request) -> None:
-        wanted = {"request": request.id, "keys": list(request.keys)}
+    def _purge_later(self, request_id: str) -> None:
         with suppress(BrokerUnavailable):  # bytes only: they go when read or expired
-            self.cache.broker.send(Task.PURGE, wanted)
+            self.cache.broker.send(Task.PURGE, {"request": request_id})
 
     @cached_property
     def flusher(self) -> Flusher:

@@ -15,6 +15,7 @@
         ├── BrokerUnavailable     the broker can't be reached: nothing was enqueued
         ├── OriginUnavailable     the origin can't be read
         ├── Busy                  somebody else is doing just that
+        ├── PendingFull           too much waits already: the request was refused
         └── ReceiptTimeout        the request has not ended yet
 """
 
@@ -85,6 +86,10 @@ class OriginUnavailable(RetryableError):
 
 class Busy(RetryableError):
     """The same thing is being done by somebody else at this moment."""
+
+
+class PendingFull(RetryableError):
+    """As many requests wait as may (setting ``pending_cap``); this one was refused."""
 
 
 class ReceiptTimeout(RetryableError, TimeoutError):

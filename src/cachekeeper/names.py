@@ -39,6 +39,7 @@ class Task:
     INVALIDATE: Final = "invalidation.request"
     FLUSH_SCHEDULED: Final = "invalidation.flush_scheduled"
     FLUSH_BACKGROUND: Final = "invalidation.flush_background"
+    FLUSH_BULK: Final = "invalidation.flush_bulk"
     PURGE: Final = "invalidation.purge_dependents"
     SWEEP_LAZY: Final = "invalidation.sweep_lazy"
     PREFETCH: Final = "prefetch.fetch_neighbours"
@@ -57,6 +58,7 @@ ROUTES: Final = {
     Task.INVALIDATE: Queue.IMMEDIATE,  # the client names the strategy's queue for the others
     Task.FLUSH_SCHEDULED: Queue.SCHEDULED,
     Task.FLUSH_BACKGROUND: Queue.BACKGROUND,
+    Task.FLUSH_BULK: Queue.IMMEDIATE,
     Task.PURGE: Queue.BACKGROUND,
     Task.SWEEP_LAZY: Queue.LAZY,
     Task.PREFETCH: Queue.PREFETCH,

@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     scheduled_batch: int = Field(100, ge=1, le=1000)
     background_flush_s: float = Field(60, gt=0)
     background_batch: int = Field(1000, ge=1, le=1000)
+    pending_cap: int = Field(100_000, ge=1, description="requests that wait, by strategy")
+    pending_full: Literal["widen", "refuse"] = Field(
+        "widen", description="then keys become their whole namespaces, or a request is refused"
+    )
     batch_deadline_s: float = Field(60, gt=0, description="a claimed batch is requeued after this")
     record_s: float = Field(3600, gt=0, description="how long receipts are kept")
 

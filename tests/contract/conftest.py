@@ -60,7 +60,7 @@ class Site:
             namespaces=list(namespaces),
             cascade=cascade,
         )
-        moment = self.stores.marks.mark(request, time.time())
+        moment = self.stores.marks.mark([request], time.time())[0]
         wait_until(lambda: self.memory.applied >= moment)
         return moment
 
@@ -194,7 +194,7 @@ def but(settings: Settings, **other: object) -> Settings:
 def marked(marks: RedisMarks, *keys: str, **more: object) -> Moment:
     """Invalidate keys, without a worker."""
     fields = {"id": uuid.uuid4().hex, "at": time.time(), "keys": keys, **more}
-    return marks.mark(make_request(**fields), time.time())
+    return marks.mark([make_request(**fields)], time.time())[0]
 
 
 def aged(found: Found, epoch: int) -> Found:

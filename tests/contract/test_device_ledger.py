@@ -84,7 +84,7 @@ class Host:
         self.origin[path] = body
         now = time.time()
         request = make_request(id=f"{path} {now}", at=now, keys=[f"file:{path}"])
-        self.stores.marks.mark(request, now)
+        self.stores.marks.mark([request], now)
 
     def on_disk(self) -> int:
         return self.stores.files.bytes_on_disk(DEVICE)

@@ -12,10 +12,11 @@ from typing import ClassVar
 
 import pytest
 
-from cachekeeper.core.receipt import Status
+from cachekeeper.core.receipt import Status, pending_receipt
 from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.strategy import Strategy
-from cachekeeper.errors import InvalidInput
+from cachekeeper.errors import InvalidInput, PendingFull
+from cachekeeper.services.submit import Submitter
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.marks import RedisMarks
@@ -47,7 +48,12 @@ def pending(connection: Connection) -> RedisPending:
 
 
 def request(name: str, at: float = 1.0, strategy: Strategy = Strategy.SCHEDULED) -> Request:
-    return make_request(id=name, at=at, keys=[f"file:{at}"], strategy=strategy)
+    return make_request(id=name, at=at, keys=[f"file:{name}-{at}"], strategy=strategy)
+
+
+def submit(pending: RedisPending, asked: Request, at_most: int = 1000) -> int:
+    """How many wait with it."""
+    return pending.submit(pending_receipt(asked), asked, at_most)[0]
 
 
 def claim(pending: RedisPending, token: str = "t", at_most: int = 100) -> list[str]:
@@ -62,9 +68,9 @@ def again(first: Request) -> Request:
 
 def do(pending: RedisPending, connection: Connection, asked: Request) -> None:
     """Submit a request, and do it as a worker does."""
-    pending.submit(asked)
+    submit(pending, asked)
     claim(pending)
-    RedisMarks(connection, KEEP_S).mark(asked, time.time())
+    RedisMarks(connection, KEEP_S).mark([asked], time.time())
     assert pending.complete(Strategy.SCHEDULED, "t", [asked.id]) == 1
 
 
@@ -85,15 +91,15 @@ def test_a_request_is_claimed_as_it_was_submitted(pending: RedisPending, name: s
         consistency="strict",
         reason="two\nlines",
     )
-    assert pending.submit(asked) == 1
+    assert submit(pending, asked) == 1
     assert pending.claim(Strategy.SCHEDULED, "t", 5, time.time() + 60) == [asked]
     assert pending.waiting(Strategy.SCHEDULED) == 0
 
 
 def test_the_same_request_twice_waits_once(pending: RedisPending) -> None:
-    assert [pending.submit(request("a")) for _ in range(3)] == [1, 1, 1]
+    assert [submit(pending, request("a")) for _ in range(3)] == [1, 1, 1]
     assert claim(pending) == ["a"]
-    pending.submit(request("a"))  # redelivered while it is being done
+    submit(pending, request("a"))  # redelivered while it is being done
     assert claim(pending) == []
 
 
@@ -101,17 +107,17 @@ def test_a_request_that_is_done_is_not_done_again(
     pending: RedisPending, connection: Connection
 ) -> None:
     do(pending, connection, request("a"))
-    pending.submit(again(request("a")))
+    submit(pending, again(request("a")))
     assert claim(pending) == []
 
 
 def test_a_request_that_was_given_up_may_be_sent_again(
     pending: RedisPending, connection: Connection
 ) -> None:
-    pending.submit(request("a"))
+    submit(pending, request("a"))
     claim(pending)
     pending.bury(Strategy.SCHEDULED, "t", "a", {}, "a reason")
-    assert pending.submit(request("a")) == 1
+    assert submit(pending, request("a")) == 1
     assert claim(pending) == ["a"]
     receipt = RedisReceipts(connection, KEEP_S).load("a")
     assert receipt is not None
@@ -123,9 +129,9 @@ class TestAnIdUsedTwice:
 
     OTHERS: ClassVar = {
         "another key": {"keys": ["file:other"]},
-        "a tag of that name": {"keys": [], "tags": ["file:1.0"]},
-        "one key more": {"keys": ["file:1.0", "file:2"]},
-        "that value alone": {"keys": ["file:1.0"], "cascade": False},
+        "a tag of that name": {"keys": [], "tags": ["file:a-1.0"]},
+        "one key more": {"keys": ["file:a-1.0", "file:2"]},
+        "that value alone": {"keys": ["file:a-1.0"], "cascade": False},
     }
 
     @pytest.fixture(params=OTHERS.values(), ids=list(OTHERS))
@@ -133,53 +139,53 @@ class TestAnIdUsedTwice:
         return make_request(**{"id": "a", "at": 1.0, "strategy": "scheduled"} | request.param)
 
     def test_while_it_waits(self, pending: RedisPending, other: Request) -> None:
-        pending.submit(request("a"))
+        submit(pending, request("a"))
         for _ in range(2):
             with pytest.raises(InvalidInput, match=r"^id: 'a'"):
-                pending.submit(other)
-            pending.submit(again(request("a")))
+                submit(pending, other)
+            submit(pending, again(request("a")))
         assert pending.claim(Strategy.SCHEDULED, "t", 5, time.time() + 60) == [request("a")]
 
     def test_while_it_is_done(self, pending: RedisPending, other: Request) -> None:
-        pending.submit(request("a"))
+        submit(pending, request("a"))
         claim(pending)
         with pytest.raises(InvalidInput, match=r"^id: 'a'"):
-            pending.submit(other)
+            submit(pending, other)
 
     def test_after_it_was_done(
         self, pending: RedisPending, connection: Connection, other: Request
     ) -> None:
         do(pending, connection, request("a"))
         with pytest.raises(InvalidInput, match=r"^id: 'a'"):
-            pending.submit(other)
+            submit(pending, other)
         assert claim(pending) == []
 
     def test_it_is_marked_for_the_first_alone(self, connection: Connection, other: Request) -> None:
         marks = RedisMarks(connection, KEEP_S)
-        first = marks.mark(request("a"), 1.0)
+        first = marks.mark([request("a")], 1.0)
         with pytest.raises(InvalidInput, match=r"^id: 'a'"):
-            marks.mark(other, 1.0)
-        assert marks.mark(again(request("a")), 2.0) == first == marks.now()
+            marks.mark([other], 1.0)
+        assert marks.mark([again(request("a"))], 2.0) == first == [marks.now()]
 
 
 def test_the_oldest_are_claimed_first_and_no_more_than_asked_for(pending: RedisPending) -> None:
     for at in (5, 1, 3, 2, 4):
-        pending.submit(request(f"r{at}", at))
+        submit(pending, request(f"r{at}", at))
     assert claim(pending, at_most=2) == ["r1", "r2"]
     assert claim(pending, at_most=2) == ["r3", "r4"]
     assert claim(pending, at_most=2) == ["r5"]
 
 
 def test_strategies_wait_apart(pending: RedisPending) -> None:
-    pending.submit(request("s"))
-    pending.submit(request("b", strategy=Strategy.BACKGROUND))
+    submit(pending, request("s"))
+    submit(pending, request("b", strategy=Strategy.BACKGROUND))
     assert claim(pending) == ["s"]
     assert pending.waiting(Strategy.BACKGROUND) == 1
 
 
 @odd_ids
 def test_only_its_claimer_may_say_that_a_request_is_done(pending: RedisPending, name: str) -> None:
-    pending.submit(request(name))
+    submit(pending, request(name))
     claim(pending, "mine")
     assert pending.complete(Strategy.SCHEDULED, "theirs", [name]) == 0
     assert pending.complete(Strategy.BACKGROUND, "mine", [name]) == 0
@@ -192,7 +198,7 @@ def test_only_its_claimer_may_say_that_a_request_is_done(pending: RedisPending, 
 def test_what_a_dead_worker_claimed_waits_again_and_its_token_is_void(
     pending: RedisPending, name: str
 ) -> None:
-    pending.submit(request(name))
+    submit(pending, request(name))
     claim(pending, "dead")
     assert pending.requeue_overdue(time.time(), "too often") == (0, [])  # not before its time
     assert overdue(pending) == (1, [])
@@ -203,7 +209,7 @@ def test_what_a_dead_worker_claimed_waits_again_and_its_token_is_void(
 
 @odd_ids
 def test_what_kills_every_worker_is_given_up(pending: RedisPending, name: str) -> None:
-    pending.submit(request(name))
+    submit(pending, request(name))
     for _ in range(ATTEMPTS):
         assert claim(pending) == [name]
         assert overdue(pending) == (1, [])
@@ -218,7 +224,7 @@ def given_up(pending: RedisPending, deployment: str, server_url: str, state: Pat
     wiring = Wiring(
         Settings(cache_url=server_url, broker_url=server_url, deployment=deployment, state=state)
     )
-    pending.submit(request("a"))
+    submit(pending, request("a"))
     for _ in range(ATTEMPTS):
         claim(pending)
         overdue(pending)
@@ -236,7 +242,7 @@ def test_whoever_waits_for_what_was_given_up_is_told_and_the_work_is_kept(
     assert receipt.error
     (letter,) = wiring.dead_letters.recent(10)
     assert letter["reason"]
-    assert "file:1.0" in str(letter["request"])
+    assert "file:a-1.0" in str(letter["request"])
     wiring.cache.close()
 
 
@@ -287,7 +293,7 @@ def test_what_can_not_be_read_is_put_aside_with_its_reason_and_the_rest_goes_on(
     pending: RedisPending, connection: Connection, stored: bytes | None
 ) -> None:
     for at, name in enumerate(["first", "bad", "last", "later"]):
-        pending.submit(request(name, at + 0.5))
+        submit(pending, request(name, at + 0.5))
     spoil(connection, stored)
 
     assert claim(pending, at_most=3) == ["first", "last", "later"], "a full batch all the same"
@@ -305,9 +311,9 @@ def test_a_batch_of_what_can_not_be_read_holds_up_nothing(
     pending: RedisPending, connection: Connection
 ) -> None:
     for i in range(5):
-        pending.submit(request(f"bad{i}", i))
+        submit(pending, request(f"bad{i}", i))
         connection.redis.hset(connection.layout.requests, f"bad{i}", "{")
-    pending.submit(request("good", 9))
+    submit(pending, request("good", 9))
     assert claim(pending, at_most=2) == ["good"]
     assert len(RedisDeadLetters(connection).recent(10)) == 5
 
@@ -317,8 +323,8 @@ def test_what_can_not_be_read_and_was_claimed_too_often_is_given_up(
     pending: RedisPending, connection: Connection, stored: bytes | None
 ) -> None:
     """As a claimer leaves it that dies just then."""
-    pending.submit(request("bad"))
-    pending.submit(request("good"))
+    submit(pending, request("bad"))
+    submit(pending, request("good"))
     for _ in range(ATTEMPTS):
         claim(pending)
         overdue(pending)
@@ -333,7 +339,7 @@ def test_what_can_not_be_read_and_was_claimed_too_often_is_given_up(
 def test_cleaning_up_forgets_nothing_that_waits_or_is_claimed(
     pending: RedisPending, name: str
 ) -> None:
-    pending.submit(request(name))
+    submit(pending, request(name))
     assert pending.orphans() == 0
     claim(pending)
     assert pending.orphans() == 0
@@ -344,8 +350,8 @@ def test_cleaning_up_forgets_nothing_that_waits_or_is_claimed(
 def test_cleaning_up_forgets_what_belongs_nowhere(
     pending: RedisPending, connection: Connection
 ) -> None:
-    pending.submit(request("kept"))
-    pending.submit(request("lost"))
+    submit(pending, request("kept"))
+    submit(pending, request("lost"))
     connection.redis.zrem(connection.layout.pending("scheduled"), "lost")
     assert pending.orphans() == 1
     assert pending.orphans() == 0
@@ -355,7 +361,7 @@ def test_cleaning_up_forgets_what_belongs_nowhere(
 def test_two_workers_never_claim_the_same_request(pending: RedisPending) -> None:
     names = [f"r{i:03}" for i in range(200)]
     for i, name in enumerate(names):
-        pending.submit(request(name, i))
+        submit(pending, request(name, i))
 
     def drain(token: str) -> list[str]:
         got: list[str] = []
@@ -366,3 +372,91 @@ def test_two_workers_never_claim_the_same_request(pending: RedisPending) -> None
     with ThreadPoolExecutor(3) as workers:
         claimed = [name for got in workers.map(drain, "abc") for name in got]
     assert sorted(claimed) == names
+
+
+class TestTwoForTheSame:
+    """One piece of work is done once, and each that asked for it has its receipt."""
+
+    def asked(self, name: str, level: str, at: float = 1.0) -> Request:
+        keys = ["file:b", "file:a"] if name > "m" else ["file:a", "file:b"]
+        fields = {"keys": keys, "strategy": "scheduled", "consistency": level}
+        return make_request(id=name, at=at, reason='"consistency": "relaxed"', **fields)
+
+    @pytest.mark.parametrize(
+        ("levels", "strictest"),
+        [
+            (("relaxed", "strict"), "strict"),
+            (("strict", "relaxed"), "strict"),
+            (("relaxed", "eventual"), "eventual"),
+            (("eventual", "eventual"), "eventual"),
+        ],
+    )
+    def test_the_strictest_level_and_the_earliest_turn_count(
+        self, pending: RedisPending, levels: tuple[str, str], strictest: str
+    ) -> None:
+        first, second = (self.asked(n, level) for n, level in zip("az", levels, strict=True))
+        assert submit(pending, first) == 1
+        assert pending.submit(pending_receipt(second), second, 100) == (1, "a")
+        (claimed,) = pending.claim(Strategy.SCHEDULED, "t", 100, time.time() + 60)
+        assert (claimed.id, claimed.consistency, claimed.at) == ("a", strictest, 1.0)
+        assert claimed.keys == ("file:a", "file:b")
+        assert claimed.reason == '"consistency": "relaxed"'
+
+    @odd_ids
+    def test_the_second_one_has_the_receipt_of_the_first(
+        self, pending: RedisPending, connection: Connection, name: str
+    ) -> None:
+        receipts = RedisReceipts(connection, KEEP_S)
+        for asked in (self.asked(name, "strict"), self.asked("zz", "strict", 2.0)):
+            submit(pending, asked)
+        (claimed,) = pending.claim(Strategy.SCHEDULED, "t", 100, time.time() + 60)
+        receipt = pending_receipt(claimed)
+        receipt.status, receipt.epoch = Status.DONE, 7
+        receipts.save([receipt])
+        found = receipts.load("zz")
+        assert found is not None
+        assert (found.id, found.merged_into, found.status, found.epoch) == ("zz", name, "done", 7)
+
+    def test_one_that_was_claimed_is_left_alone(self, pending: RedisPending) -> None:
+        submit(pending, self.asked("a", "strict"))
+        assert claim(pending) == ["a"]
+        assert submit(pending, self.asked("b", "strict")) == 1
+        assert claim(pending) == ["b"]
+
+    def test_nothing_is_left_of_what_was_done(
+        self, pending: RedisPending, connection: Connection
+    ) -> None:
+        for name in "abz":
+            submit(pending, self.asked(name, "strict"))
+        pending.complete(Strategy.SCHEDULED, "t", claim(pending))
+        assert not connection.redis.exists(
+            connection.layout.contents("scheduled"),
+            connection.layout.contents_of("scheduled"),
+            connection.layout.requests,
+        )
+
+
+class TestNoRoom:
+    """When as many wait as may."""
+
+    def submitter(self, pending: RedisPending, *, widens: bool) -> Submitter:
+        return Submitter(pending, 2, widens)
+
+    def test_a_request_is_refused_and_what_waits_stays(self, pending: RedisPending) -> None:
+        inbox = self.submitter(pending, widens=False)
+        assert [inbox.submit(request(name)) for name in "ab"] == [1, 2]
+        with pytest.raises(PendingFull, match=r"2 requests wait .* pending_cap"):
+            inbox.submit(request("c"))
+        assert inbox.submit(request("a")) == 2, "it is there already"
+        assert claim(pending) == ["a", "b"]
+
+    def test_or_widened_and_the_receipt_says_so(
+        self, pending: RedisPending, connection: Connection
+    ) -> None:
+        inbox = self.submitter(pending, widens=True)
+        for number in range(500):
+            inbox.submit(request(f"r{number:03}"))
+        assert claim(pending, at_most=1000) == ["r000", "r001", "r002"]
+        found = RedisReceipts(connection, KEEP_S).load("r400")
+        assert found is not None
+        assert found.merged_into == "r002"

@@ -137,7 +137,7 @@ def test_records_may_be_kept_for_as_short_as_one_likes(
     """The bound of ``record_s`` is 0: a fraction of a second must not stop invalidation."""
     marks = RedisMarks(stores.connection, seconds)
     request = make_request(**fields(f"{deployment} {seconds}", "file:a"))
-    assert marks.mark(request, time.time()).epoch == 1
+    assert marks.mark([request], time.time())[0].epoch == 1
 
 
 def test_a_chain_that_nobody_needs_goes_in_one_refresh(wiring: Wiring, stores: Stores) -> None:

@@ -23,7 +23,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a key of control characters": ({"keys": ["photo:\n"]}, "keys[0]", "without control"),
     "a key that is too long": ({"keys": ["photo:" + "a" * 600]}, "keys[0]", "1 to 512 bytes"),
     "one text for a list": ({"keys": "photo:a"}, "keys", "a list of texts"),
-    "no names at all": ({}, "keys", "1 to 1000 keys, tags and namespaces"),
+    "no names at all": ({}, "keys", "1 to 100000 keys, tags and namespaces"),
     "an empty tag": ({"tags": [""]}, "tags[0]", "1 to 512 bytes"),
     "a namespace with a colon": ({"namespaces": ["a:b"]}, "namespaces[0]", "text that matches"),
     "a strategy of nobody": (

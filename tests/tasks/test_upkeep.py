@@ -79,7 +79,7 @@ def test_records_and_marks_are_trimmed_when_nothing_can_need_them(wiring: Wiring
     stores, now = wiring.cache.stores, time.time()
     for name, at in {"old": now - 60 * DAY_S, "new": now}.items():
         request = make_request(id=name, at=at, keys=[f"photo:{name}"])
-        stores.marks.mark(request, at)
+        stores.marks.mark([request], at)
         stores.receipts.save([wiring.invalidator.refuse(request, ValueError("a test"))])
 
     assert run(Task.TRIM_RECORDS) == {"records_trimmed": 1, "marks_trimmed": 1, "groups_dropped": 0}

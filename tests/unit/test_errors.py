@@ -20,6 +20,7 @@ from cachekeeper.errors import (
     InvalidInput,
     OriginMissing,
     OriginUnavailable,
+    PendingFull,
     PermanentError,
     QuotaExceeded,
     ReceiptTimeout,
@@ -33,6 +34,7 @@ RETRYABLE = [
     BrokerUnavailable,
     OriginUnavailable,
     Busy,
+    PendingFull,
     ReceiptTimeout,
 ]
 

@@ -10,8 +10,8 @@ import pytest
 from cachekeeper.core.receipt import Receipt, Status, pending_receipt
 from cachekeeper.core.request import (
     MAX_ID,
+    MAX_NAMES,
     MAX_REASON,
-    MAX_SEEDS,
     Request,
     make_request,
     request_from_wire,
@@ -116,8 +116,8 @@ def test_a_request_names_at_least_one_thing() -> None:
 
 
 def test_a_request_names_at_most_a_thousand_things_altogether() -> None:
-    keys = [f"file:{i}" for i in range(MAX_SEEDS - 2)]
-    assert len(made(keys=keys, tags=["a"], namespaces=["file"]).seeds) == MAX_SEEDS
+    keys = [f"file:{i}" for i in range(MAX_NAMES - 2)]
+    assert len(made(keys=keys, tags=["a"], namespaces=["file"]).seeds) == MAX_NAMES
     assert "1000" in refused(keys=keys, tags=["a", "b"], namespaces=["file"]).allowed
 
 

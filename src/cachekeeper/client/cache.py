@@ -30,6 +30,7 @@ from cachekeeper.names import Task
 from cachekeeper.origin.folder import FolderOrigin
 from cachekeeper.services.device import DeviceCaches
 from cachekeeper.services.explain import Explainer, Why
+from cachekeeper.services.submit import Submitter
 from cachekeeper.settings import Settings, load
 from cachekeeper.store.memory import MemoryTier
 from cachekeeper.store.redis.incarnation import lease_clock
@@ -37,6 +38,8 @@ from cachekeeper.store.redis.incarnation import lease_clock
 FLUSH = {
     Strategy.SCHEDULED: Task.FLUSH_SCHEDULED,
     Strategy.BACKGROUND: Task.FLUSH_BACKGROUND,
+    Strategy.IMMEDIATE: Task.FLUSH_BULK,
+    Strategy.LAZY: Task.FLUSH_BULK,
 }
 
 
@@ -128,7 +131,7 @@ class Cache:
 
         Raises:
             InvalidInput: an argument is malformed; nothing was changed.
-            BrokerUnavailable, CacheUnavailable: nothing was asked for.
+            BrokerUnavailable, CacheUnavailable, PendingFull: nothing was asked for.
         """
         request = make_request(
             id=uuid.uuid4().hex,
@@ -141,8 +144,8 @@ class Cache:
             cascade=cascade,
             reason=reason,
         )
-        if STRATEGIES[request.strategy].waits:
-            self._submit(request)
+        if STRATEGIES[request.strategy].waits or request.is_bulk:
+            self.submit(request)
         else:
             self._send(request)
         return self.receipt(request.id)
@@ -252,16 +255,25 @@ class Cache:
         name, _, rest = key.partition(":")
         return self._namespaces[name].recipe(rest).tags if name in self._namespaces else ()
 
-    def _submit(self, request: Request) -> None:
-        """Into the pending set, for beat; a full batch rings the bell itself."""
-        waiting = self.stores.pending.submit(request)
+    def submit(self, request: Request) -> int:
+        """Have a checked request wait for its turn; returns how many wait with it.
+
+        A full batch rings the bell itself, as one does that is too large for a message.
+
+        Raises:
+            CacheUnavailable, PendingFull: nothing was asked for.
+        """
+        settings = self.settings
+        widens = settings.pending_full == "widen"
+        waiting = Submitter(self.stores.pending, settings.pending_cap, widens).submit(request)
         full = {
-            Strategy.SCHEDULED: self.settings.scheduled_batch,
-            Strategy.BACKGROUND: self.settings.background_batch,
-        }[request.strategy]
+            Strategy.SCHEDULED: settings.scheduled_batch,
+            Strategy.BACKGROUND: settings.background_batch,
+        }.get(request.strategy, 1)
         if waiting % full == 0:
             with suppress(BrokerUnavailable):  # only the bell: beat comes anyway
                 self.broker.send(FLUSH[request.strategy], {})
+        return waiting
 
     def _send(self, request: Request) -> None:
         receipt = pending_receipt(request)

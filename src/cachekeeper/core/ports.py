@@ -5,7 +5,7 @@ Times are seconds since 1970 unless a name says otherwise; sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -57,10 +57,10 @@ class Marks(Protocol):
     def now(self) -> Moment:
         """The moment."""
 
-    def mark(self, request: Request, now: float) -> Moment:
-        """Make stale what was made from the request's seeds; returns the moment.
+    def mark(self, requests: Sequence[Request], now: float) -> list[Moment]:
+        """Make stale what was made from the requests' seeds; a moment for each.
 
-        Raises InvalidInput when the id of the request was used for other names.
+        Raises InvalidInput when the id of one was used for other names; others may be marked.
         """
 
 
@@ -111,6 +111,26 @@ class Receipts(Protocol):
 
     def trim(self, before: float) -> int:
         """Forget old ones; returns how many."""
+
+
+class Leftovers(Protocol):
+    """Seeds of requests whose purge goes on in the background."""
+
+    def put(self, request_id: str, keys: Sequence[str]) -> None:
+        """Keep the seeds of a request."""
+
+    def load(self, request_id: str) -> list[str]:
+        """The seeds that were kept; none when they are gone."""
+
+    def drop(self, request_id: str) -> None:
+        """They are purged."""
+
+
+class Inbox(Protocol):
+    """Where requests are put that wait."""
+
+    def submit(self, receipt: Receipt, request: Request, at_most: int) -> tuple[int, str]:
+        """Append a request: how many wait now, and which request stands for it ('': no room)."""
 
 
 class Pending(Protocol):

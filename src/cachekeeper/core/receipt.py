@@ -11,6 +11,9 @@ from typing import Any
 from cachekeeper.core.request import Request
 from cachekeeper.core.strategy import Consistency, Strategy
 
+#: Names and affected keys that a receipt lists.
+SHOWN = 100
+
 
 class Status(StrEnum):
     """How far a request is."""
@@ -30,7 +33,7 @@ class Receipt:
     strategy: Strategy
     consistency: Consistency
     reason: str
-    names: list[str]  # the keys, tags and namespaces that were asked for
+    names: list[str]  # the keys, tags and namespaces that were asked for, at most 100
     submitted: float
     epoch: int = 0
     affected: list[str] = field(default_factory=list)  # in the order of removal, at most 100
@@ -43,6 +46,7 @@ class Receipt:
     verified: list[str] = field(default_factory=list)  # tiers that serve nothing older now
     batch: int = 0  # requests that were dispatched together
     purged: bool = False  # the bytes of all that is affected are gone, or the lazy sweep's
+    merged_into: str = ""  # the request that waited for the same already, and stands for this one
     worker_pid: int = 0
     started: float = 0.0
     marked: float = 0.0
@@ -74,7 +78,7 @@ _values = attrgetter(*_FIELDS)
 
 def pending_receipt(request: Request) -> Receipt:
     """The receipt of a request that was accepted just now."""
-    names = [*request.keys, *request.tags, *request.namespaces]
+    names = [*request.keys, *request.tags, *request.namespaces][:SHOWN]
     return Receipt(
         request.id,
         Status.PENDING,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from hashlib import blake2b
 from typing import Any, Final
 
-from cachekeeper.core.keys import check_key, check_namespace, check_tag
+from cachekeeper.core.keys import check_key, check_namespace, check_tag, namespace_of
 from cachekeeper.core.stamps import (
     source_of_key,
     source_of_namespace,
@@ -21,7 +22,8 @@ from cachekeeper.core.stamps import (
 from cachekeeper.core.strategy import Consistency, Strategy, check_choice
 from cachekeeper.errors import InvalidInput
 
-MAX_SEEDS: Final = 1000  # a mark is one script, and a script must stay short
+MAX_NAMES: Final = 100_000
+SEEDS_A_MARK: Final = 1000  # a mark is one script, and a script must stay short
 MAX_REASON: Final = 200
 MAX_ID: Final = 64
 
@@ -49,6 +51,21 @@ class Request:
             *map(source_of_tag, self.tags),
             *map(source_of_namespace, self.namespaces),
         ]
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it takes more than one mark, and is no message for a broker."""
+        return len(self.keys) + len(self.tags) + len(self.namespaces) > SEEDS_A_MARK
+
+    @property
+    def content(self) -> str:
+        """What it invalidates, as a digest: two requests with one content are one piece of work."""
+        return blake2b("\0".join(sorted(self.seeds)).encode(), digest_size=16).hexdigest()
+
+    def widened(self) -> Request:
+        """The same for the whole namespaces of its keys: too much, and little to keep."""
+        spaces = dict.fromkeys([*self.namespaces, *map(namespace_of, self.keys)])
+        return replace(self, keys=(), namespaces=tuple(spaces), cascade=True)
 
     def to_wire(self) -> dict[str, Any]:
         """Plain JSON values by field, the keys first: what a dashboard shows is cut at the end."""
@@ -100,8 +117,8 @@ def make_request(
         at=_check_time(at),
     )
     seeds = len(request.keys) + len(request.tags) + len(request.namespaces)
-    if not 1 <= seeds <= MAX_SEEDS:
-        raise InvalidInput("keys", f"{seeds} names", f"1 to {MAX_SEEDS} keys, tags and namespaces")
+    if not 1 <= seeds <= MAX_NAMES:
+        raise InvalidInput("keys", f"{seeds} names", f"1 to {MAX_NAMES} keys, tags and namespaces")
     return request
 
 

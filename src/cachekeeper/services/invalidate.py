@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from cachekeeper.core.graph.reach import Reach
-from cachekeeper.core.ports import Clock, Counters, Garbage, Marks, Receipts
-from cachekeeper.core.receipt import Receipt, Status, failed_receipt, pending_receipt
+from cachekeeper.core.ports import Clock, Counters, Garbage, Leftovers, Marks, Receipts
+from cachekeeper.core.receipt import SHOWN, Receipt, Status, failed_receipt, pending_receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Moment
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
 from cachekeeper.services.confirm import Confirmation, Confirmer
 from cachekeeper.services.purge import Purger
 
-AFFECTED_SHOWN = 100
 CYCLES_NAMED = 10
 ATTEMPTS = 4
 STOPPED = "stopped there; they are stale by their stamps and go when read or expired"
+LEFT_LOST = "what was left to purge is not known any more: it goes when read or expired"
 NOT_PURGED = "tags and namespaces: what they hold is stale by its stamp, gone when read or expired"
 
 
 class Invalidator:
     """Carries out requests.
 
-    ``defer`` has ``finish`` called in the background; ``worker`` is the pid that receipts name.
+    ``defer`` has ``finish`` called in the background with the id of a request; ``worker`` is the
+    pid that receipts name.
     """
 
     def __init__(
@@ -34,14 +35,15 @@ class Invalidator:
         receipts: Receipts,
         garbage: Garbage,
         purger: Purger,
+        leftovers: Leftovers,
         counters: Counters,
-        defer: Callable[[Request], None],
+        defer: Callable[[str], None],
         now: Clock,
         worker: int,
     ) -> None:
         self._marks, self._confirmer, self._receipts = marks, confirmer, receipts
         self._garbage, self._purger, self._defer = garbage, purger, defer
-        self._counters = counters
+        self._leftovers, self._counters = leftovers, counters
         self._now, self._worker = now, worker
 
     def run(self, requests: Sequence[Request]) -> list[Receipt]:
@@ -61,19 +63,24 @@ class Invalidator:
         self._purge(requests, receipts)
         return receipts
 
-    def finish(self, request_id: str, keys: Iterable[str]) -> int:
+    def finish(self, request_id: str) -> int:
         """Purge what was too much to be purged at once; returns how many keys that were."""
         receipt = self._receipts.load(request_id)
-        reached = self._purger.all(keys)
+        left = self._leftovers.load(request_id)
+        reached = self._purger.all(left)
         if receipt is None:  # long ago: nobody waits for it
             self._purger.remove(reached.order)
-        else:
+        elif not receipt.purged and not left:
+            receipt.limits.append(LEFT_LOST)
+            self._receipts.save([receipt])
+        elif not receipt.purged:
             self._report(receipt, reached)
             removed = self._remove(receipt.strategy, reached.order)
             before = receipt.removed
             receipt.removed = {tier: n + before.get(tier, 0) for tier, n in removed.items()}
             receipt.purged = True
             self._receipts.save([receipt])
+        self._leftovers.drop(request_id)
         return len(reached.order)
 
     def refuse(self, request: Request, error: Exception) -> Receipt:
@@ -101,12 +108,10 @@ class Invalidator:
                 return seen
 
     def _mark(self, requests: Sequence[Request], receipts: Sequence[Receipt]) -> Moment:
-        moment = Moment(0, 0)
-        for request, receipt in zip(requests, receipts, strict=True):
-            marked = self._marks.mark(request, self._now())
-            receipt.epoch, receipt.marked = marked.epoch, self._now()
-            moment = max(moment, marked)
-        return moment
+        moments = self._marks.mark(requests, self._now())
+        for moment, receipt in zip(moments, receipts, strict=True):
+            receipt.epoch, receipt.marked = moment.epoch, self._now()
+        return max(moments)
 
     def _purge(self, requests: Sequence[Request], receipts: Sequence[Receipt]) -> None:
         at_once: list[str] = []
@@ -116,18 +121,20 @@ class Invalidator:
             self._report(receipt, reached)
             if request.tags or request.namespaces:
                 receipt.limits.append(NOT_PURGED)
-            at_once.extend(reached.order)
             goes_on = self._purger.limits.goes_on and (reached.unfinished or reached.beyond)
             receipt.purged = not goes_on
             if goes_on:
                 deferred.append(request)
+            if not (goes_on and len(request.keys) > self._purger.limits.budget):
+                at_once.extend(reached.order)
         # A batch is of one strategy.
         removed = self._remove(requests[0].strategy, _unique(at_once)) if at_once else {}
         for receipt in receipts:
             receipt.removed = removed
         self._receipts.save(receipts)
         for request in deferred:  # not before: the end of it is written into the receipt, too
-            self._defer(request)
+            self._leftovers.put(request.id, request.keys)
+            self._defer(request.id)
 
     def _remove(self, strategy: Strategy, keys: Sequence[str]) -> dict[str, int]:
         """Remove bytes, now or at the next sweep; returns how many entries there were, by tier."""
@@ -137,12 +144,16 @@ class Invalidator:
         return {}
 
     def _reach(self, request: Request) -> Reach:
-        return self._purger.near(request.keys) if request.cascade else Reach(request.keys)
+        if not request.cascade:
+            return Reach(request.keys)
+        if len(request.keys) > self._purger.limits.budget and self._purger.limits.goes_on:
+            return Reach(request.keys, unfinished=True)  # all of it is for the background
+        return self._purger.near(request.keys)
 
     def _report(self, receipt: Receipt, reached: Reach) -> None:
         """Say what was found, and every limit that was met: in the receipt, and in a count."""
         limits = self._purger.limits
-        receipt.affected = list(reached.order[:AFFECTED_SHOWN])
+        receipt.affected = list(reached.order[:SHOWN])
         receipt.affected_count, receipt.depth = len(reached.order), reached.depth
         rest = "goes on in the background" if limits.goes_on else STOPPED
         if reached.unfinished:
@@ -156,7 +167,7 @@ class Invalidator:
             self._counters.count("purges beyond their depth limit")
         if reached.cycles:
             shown = reached.cycles[:CYCLES_NAMED] if limits.names_cycles else ()
-            named = [" -> ".join(cycle[:AFFECTED_SHOWN]) for cycle in shown]
+            named = [" -> ".join(cycle[:SHOWN]) for cycle in shown]
             said = f"{len(reached.cycles)} cycles, each removed as a whole"
             receipt.limits.append(": ".join([said, *(["; ".join(named)] if named else [])]))
 

@@ -27,12 +27,15 @@ class Worker:
         self.affected: dict[str, list[str]] = {}
         self._lock = threading.RLock()
 
-    def submit(self, request: Request) -> int:
-        """Append a request to what waits, as ``RedisPending``; returns how many wait with it."""
+    def submit(self, receipt: Receipt, request: Request, _at_most: int) -> tuple[int, str]:
+        """Append a request to what waits, as ``RedisPending``: how many wait with it, and its id.
+
+        Every request of a test is done by itself, and there is room for all.
+        """
         with self._lock:
             self.requests[request.id] = request
-            self.receipts.open(pending_receipt(request))
-            return len(self._waiting(request.strategy))
+            self.receipts.open(receipt)
+            return len(self._waiting(request.strategy)), request.id
 
     def send(self, task: str, arguments: Mapping[str, object], **_how: object) -> str:
         """Do a task, as ``Broker``; returns the id of the request, if it is one."""

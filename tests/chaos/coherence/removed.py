@@ -11,7 +11,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -188,8 +188,11 @@ def _marks_of(kind: str) -> Callable[[], None]:
 def _marks_unless(left_out: Callable[[Request], bool]) -> None:
     mark = RedisMarks.mark
 
-    def only_of_others(marks: RedisMarks, wanted: Request, now: float) -> Moment:
-        return marks.now() if left_out(wanted) else mark(marks, wanted, now)
+    def only_of_others(marks: RedisMarks, wanted: Sequence[Request], now: float) -> list[Moment]:
+        return [
+            marks.now() if left_out(request) else mark(marks, [request], now)[0]
+            for request in wanted
+        ]
 
     _put(RedisMarks, "mark", only_of_others)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,7 @@ def test_a_join_that_arrives_twice_acknowledges_nothing(cache: Cache) -> None:
     stores = cache.stores
     stores.nodes.join("n")
     request = make_request(id="r", at=time.time(), keys=["a:x"])
-    moment = stores.marks.mark(request, time.time())
+    moment = stores.marks.mark([request], time.time())[0]
     stores.nodes.join("n")
     assert stores.nodes.acknowledged()[1]["n"] < moment.epoch
 
@@ -74,7 +74,7 @@ class _Restarted:
     def now(self) -> Moment:
         return Moment(2, 0)
 
-    def mark(self, request: Request, now: float) -> Moment:  # noqa: ARG002  # the port's
+    def mark(self, requests: Sequence[Request], now: float) -> list[Moment]:  # noqa: ARG002  # the port's
         raise AssertionError
 
 

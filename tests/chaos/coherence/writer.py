@@ -107,13 +107,13 @@ def die_when_told() -> None:
     signal.signal(signal.SIGUSR2, told)
     mark = RedisMarks.mark
 
-    def marked(marks: RedisMarks, request: Request, now: float) -> object:
+    def marked(marks: RedisMarks, requests: Sequence[Request], now: float) -> object:
         if die["before"]:
             os.kill(os.getpid(), signal.SIGKILL)
-        moment = mark(marks, request, now)
+        moments = mark(marks, requests, now)
         if die["after"]:
             os.kill(os.getpid(), signal.SIGKILL)
-        return moment
+        return moments
 
     RedisMarks.mark = marked  # type: ignore[method-assign, assignment]  # this process only
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -22,6 +22,7 @@ from cachekeeper.store.redis.sockets import Sockets
 
 Arg = str | bytes | int | float
 
+SENT_AT_ONCE = 50
 #: What scripts are made of besides their own file.
 PARTS = {"fill": ["link"], "link": ["link"], "prune": ["link"]}
 
@@ -74,6 +75,29 @@ class Connection:
         self.redis.connection_pool.disconnect()  # to be greeted anew, and begin anew
         return self._call(name, keys, args)
 
+    def run_all(self, name: str, calls: Sequence[tuple[list[str], list[Arg]]]) -> list[Any]:
+        """Run a script several times, each with its own keys and arguments, in one round trip.
+
+        It has to bear being run twice: what did not go through is run again by itself. Raises as
+        ``run``.
+        """
+        if len(calls) == 1:
+            return [self.run(name, *calls[0])]
+        digest, replies = script(name).digest, []
+        try:
+            with self.line() as line:
+                for start in range(0, len(calls), SENT_AT_ONCE):
+                    part = calls[start : start + SENT_AT_ONCE]
+                    commands = [("EVALSHA", digest, len(keys), *keys, *args) for keys, args in part]
+                    line.send(*commands)
+                    replies += [_reply(line) for _ in part]
+        except CacheUnavailable:  # a server that was restarted; a dead one is told soon
+            replies += [None] * (len(calls) - len(replies))
+        return [
+            self.run(name, *call) if isinstance(reply, redis.ResponseError | None) else reply
+            for call, reply in zip(calls, replies, strict=True)
+        ]
+
     def _call(self, name: str, keys: list[str], args: list[Arg]) -> Any:
         digest, source = script(name)
         try:
@@ -107,6 +131,14 @@ class Connection:
     def close(self) -> None:
         """Close all sockets."""
         self.redis.close()
+
+
+def _reply(line: Line) -> Any:
+    """The next reply, be it an error."""
+    try:
+        return line.reply()
+    except redis.ResponseError as error:
+        return error
 
 
 def meet(url: str, deployment: str) -> None:

@@ -26,6 +26,8 @@ TRUTH: Final = (
     "subgroups:*",
     "pending:*",
     "requests",
+    "contents:*",
+    "contents_of:*",
     "inflight",
     "attempts",
     "dead",
@@ -77,9 +79,21 @@ class Layout:
         """Zset: request id -> when it was asked for."""
         return self._key(f"pending:{strategy}")
 
-    def marked(self, request: str) -> str:
-        """Hash: at which moment, and for which sources, a request was marked; so it is, once."""
-        return self._key(f"marked:{request}")
+    def contents(self, strategy: str) -> str:
+        """Hash: what a waiting request invalidates, as a digest -> its id."""
+        return self._key(f"contents:{strategy}")
+
+    def contents_of(self, strategy: str) -> str:
+        """Hash: the opposite of ``contents``."""
+        return self._key(f"contents_of:{strategy}")
+
+    def leftover(self, request: str) -> str:
+        """String: the seeds, a line each, of a request whose purge goes on in the background."""
+        return self._key(f"leftover:{request}")
+
+    def marked(self, request: str, part: int) -> str:
+        """Hash: when, and for what, a part of a request was marked; so it is marked once."""
+        return self._key(f"marked:{request}:{part}")
 
     def receipt(self, request: str) -> str:
         """String: a receipt as JSON."""

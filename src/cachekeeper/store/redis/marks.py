@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cachekeeper.core.request import Request, used_id
+from cachekeeper.core.request import SEEDS_A_MARK, Request, used_id
 from cachekeeper.core.stamps import Moment
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 
@@ -39,22 +39,36 @@ class RedisMarks:
         self._c.incarnations.saw(moment)
         return moment
 
-    def mark(self, request: Request, now: float) -> Moment:
-        """Make everything stale that was made from the request's seeds; returns the moment.
+    def mark(self, requests: Sequence[Request], now: float) -> list[Moment]:
+        """Make everything stale that was made from the requests' seeds; a moment for each.
+
+        All is sent at once; a request with many seeds has several marks.
 
         Raises:
-            InvalidInput: the id was used for other names; nothing was marked.
+            InvalidInput: the id of a request was used for other names; others may be marked.
         """
-        layout = self._c.layout
-        keys = [layout.clock, layout.marks, layout.log, layout.marked(request.id)]
-        remember = max(1, int(self._remember_s))
-        args: list[Arg] = [remember, request.id, now, request.strategy, request.reason]
-        found = self._c.run("mark", keys, [*args, layout.groups_of(""), *request.seeds])
-        if found is None:
-            raise used_id(request)
-        moment = Moment(*map(int, found))
-        self._c.incarnations.saw(moment)
-        return moment
+        layout, remember = self._c.layout, max(1, int(self._remember_s))
+        calls: list[tuple[list[str], list[Arg]]] = []
+        parts = []
+        for request in requests:
+            seeds = request.seeds
+            args: list[Arg] = [remember, request.id, now, request.strategy, request.reason]
+            args += [request.content, layout.groups_of("")]
+            starts = range(0, len(seeds), SEEDS_A_MARK)
+            for part, start in enumerate(starts):
+                marked = layout.marked(request.id, part)
+                some = seeds[start : start + SEEDS_A_MARK]
+                calls.append(([layout.clock, layout.marks, layout.log, marked], [*args, *some]))
+            parts.append(len(starts))
+        found = iter(self._c.run_all("mark", calls))
+        moments = []
+        for request, n in zip(requests, parts, strict=True):
+            replies = [next(found) for _ in range(n)]
+            if None in replies:
+                raise used_id(request)
+            moments.append(max(Moment(*map(int, reply)) for reply in replies))
+        self._c.incarnations.saw(max(moments))
+        return moments
 
     def declare(self, source: str, inputs: Iterable[str], as_of: Moment, expires: float) -> bool:
         """Say that what ``source`` stands for was made from more; False if that is stale by now."""

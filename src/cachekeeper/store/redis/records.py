@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from cachekeeper.core.receipt import Receipt, Status, pending_receipt
+from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.request import Request, request_from_json, used_id
-from cachekeeper.core.strategy import Strategy
+from cachekeeper.core.strategy import CONSISTENCIES, Strategy
 from cachekeeper.errors import InvalidInput
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 
+WEAK_TO_STRICT = ",".join(reversed(CONSISTENCIES))
 ATTEMPTS = 4  # claims of one request before it is buried
 REAP_AT_MOST = 1000
 DEAD_KEPT = 1000
@@ -56,7 +58,27 @@ class RedisReceipts:
         return None if rung is None else Receipt.from_json(rung[1])
 
     def load(self, request_id: str) -> Receipt | None:
-        """The receipt of a request, None when it is unknown or too old."""
+        """The receipt of a request, None when it is unknown or too old.
+
+        Of one that another stands for: the other's, in its own name.
+        """
+        receipt = self._load(request_id)
+        if receipt is None or not receipt.merged_into:
+            return receipt
+        stands_for = self._load(receipt.merged_into)
+        if stands_for is None:
+            return receipt
+        return replace(
+            stands_for,
+            id=request_id,
+            merged_into=stands_for.id,
+            submitted=receipt.submitted,
+            reason=receipt.reason,
+            names=receipt.names,
+            limits=[*receipt.limits, *stands_for.limits],
+        )
+
+    def _load(self, request_id: str) -> Receipt | None:
         with reachable():
             raw = self._c.redis.get(self._c.layout.receipt(request_id))
         return None if raw is None else Receipt.from_json(raw)
@@ -74,32 +96,62 @@ class RedisReceipts:
             return int(self._c.redis.zremrangebyscore(self._c.layout.records, "-inf", before))
 
 
+class RedisLeftovers:
+    """Seeds of requests whose purge goes on in the background; of no use after a while."""
+
+    def __init__(self, connection: Connection, keep_s: float) -> None:
+        self._c, self._keep_s = connection, keep_s
+
+    def put(self, request_id: str, keys: Sequence[str]) -> None:
+        """Keep the seeds of a request."""
+        name, keep = self._c.layout.leftover(request_id), max(1, int(self._keep_s))
+        with reachable():
+            self._c.redis.set(name, "\n".join(keys), ex=keep)  # no key holds a line's end
+
+    def load(self, request_id: str) -> list[str]:
+        """The seeds that were kept; none when they are gone."""
+        with reachable():
+            found = self._c.redis.get(self._c.layout.leftover(request_id))
+        return [] if not found else found.decode().split("\n")
+
+    def drop(self, request_id: str) -> None:
+        """They are purged."""
+        with reachable():
+            self._c.redis.unlink(self._c.layout.leftover(request_id))
+
+
 class RedisPending:
     """Requests that wait for beat or a full batch. The truth is here; a message is but a bell."""
 
     def __init__(self, connection: Connection, keep_s: float) -> None:
         self._c, self._keep_s = connection, keep_s
 
-    def submit(self, request: Request) -> int:
-        """Append a request, once; returns how many wait in its strategy now.
+    def submit(self, receipt: Receipt, request: Request, at_most: int) -> tuple[int, str]:
+        """Append a request with its receipt, once, unless ``at_most`` wait already.
+
+        Returns how many wait in its strategy now, and which request stands for this one: itself,
+        or one for the same that waited before; '' when there was no room.
 
         Raises:
             InvalidInput: the id was used for other names.
         """
-        layout = self._c.layout
+        layout, strategy, wide = self._c.layout, request.strategy, request.widened()
         keys = [
-            layout.pending(request.strategy),
+            layout.pending(strategy),
             layout.requests,
             layout.receipt(request.id),
-            layout.marked(request.id),
+            layout.records,
+            layout.contents(strategy),
+            layout.contents_of(strategy),
+            layout.marked(request.id, 0),
         ]
-        receipt = pending_receipt(request).to_json()
-        wire = json.dumps(request.to_wire())
-        args: list[Arg] = [request.id, wire, request.at, receipt, max(1, int(self._keep_s))]
-        found = self._c.run("submit", keys, [*args, *request.seeds])
-        if found is None or (found[1] and not _same_work(request, found[1])):
+        args: list[Arg] = [request.id, json.dumps(request.to_wire()), request.at]
+        args += [receipt.to_json(), max(1, int(self._keep_s))]
+        args += [request.content, request.consistency, WEAK_TO_STRICT, at_most, wide.content]
+        found = self._c.run("submit", keys, args)
+        if found is None or (found[2] and not _same_work([request, wide], found[2])):
             raise used_id(request)
-        return int(found[0])
+        return int(found[0]), found[1].decode()
 
     def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
         """Take the oldest requests under a token; they come back if it is not completed in time.
@@ -108,6 +160,7 @@ class RedisPending:
         """
         layout = self._c.layout
         keys = [layout.pending(strategy), layout.inflight, layout.requests]
+        keys += [layout.contents(strategy), layout.contents_of(strategy)]
         requests, wanted = list[Request](), at_most
         while wanted:
             found = self._c.run("claim", keys, [strategy, token, wanted, deadline])
@@ -190,6 +243,11 @@ class RedisDeadLetters:
             pipe.ltrim(self._c.layout.dead, 0, DEAD_KEPT - 1)
             pipe.execute()
 
+    def _load(self, request_id: str) -> Receipt | None:
+        with reachable():
+            raw = self._c.redis.get(self._c.layout.receipt(request_id))
+        return None if raw is None else Receipt.from_json(raw)
+
     def recent(self, limit: int) -> list[dict[str, object]]:
         """The newest letters."""
         with reachable():
@@ -245,9 +303,9 @@ def _stored(strategy: Strategy, request_id: str, raw: bytes) -> Request:
     return request
 
 
-def _same_work(request: Request, stored: bytes) -> bool:
+def _same_work(requests: Sequence[Request], stored: bytes) -> bool:
     try:
-        return request_from_json(stored).seeds == request.seeds
+        return request_from_json(stored).content in [request.content for request in requests]
     except InvalidInput:
         return False
 

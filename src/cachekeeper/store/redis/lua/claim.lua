@@ -1,11 +1,18 @@
 -- Claim the oldest pending requests of a strategy under a token, until a deadline.
 --
--- KEYS  pending, inflight, requests
+-- KEYS  pending, inflight, requests, contents, contents by id
 -- ARGV  strategy, token, at most, deadline (s)
 -- returns {id, request or an empty text, ...}
 local popped = redis.call('ZPOPMIN', KEYS[1], ARGV[3])
 local claimed = {}
 for i = 1, #popped, 2 do
+  local content = redis.call('HGET', KEYS[5], popped[i])
+  if content then  -- from here on no other request is merged into it
+    redis.call('HDEL', KEYS[5], popped[i])
+    if redis.call('HGET', KEYS[4], content) == popped[i] then
+      redis.call('HDEL', KEYS[4], content)
+    end
+  end
   redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1] .. '|' .. ARGV[2] .. '|' .. popped[i])
   claimed[#claimed + 1] = popped[i]
   claimed[#claimed + 1] = redis.call('HGET', KEYS[3], popped[i]) or ''

@@ -6,28 +6,28 @@
 -- Works when the server is full.
 --
 -- KEYS  clock, marks, log, marked
--- ARGV  remember (s), request, time (s), strategy, reason, prefix of the memberships, source ...
+-- ARGV  remember (s), request, time (s), strategy, reason, content of the request, prefix of the
+--       memberships, source ...
 -- returns {incarnation, epoch}, nil when refused
 local incarnation = redis.call('HGET', KEYS[1], 'incarnation')
 if not incarnation then
   return redis.error_reply('NOCLOCK the server has lost its clock')
 end
 local before = redis.call('HMGET', KEYS[4], 'incarnation', 'epoch', 'of')
-local of = redis.sha1hex(table.concat(ARGV, '\n', 7))
-if before[3] and before[3] ~= of then
+if before[3] and before[3] ~= ARGV[6] then
   return nil
 end
 if before[1] and before[1] == incarnation then
   return {tonumber(incarnation), tonumber(before[2])}
 end
 local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-local sources, seen = {unpack(ARGV, 7)}, {}
+local sources, seen = {unpack(ARGV, 8)}, {}
 for _, source in ipairs(sources) do
   seen[source] = true
 end
 local i = 1
 while i <= #sources do
-  for _, group in ipairs(redis.call('SMEMBERS', ARGV[6] .. sources[i])) do
+  for _, group in ipairs(redis.call('SMEMBERS', ARGV[7] .. sources[i])) do
     if not seen[group] then
       seen[group] = true
       sources[#sources + 1] = group
@@ -45,6 +45,6 @@ for first = 1, #sources, 1000 do  -- unpack has its limits
 end
 redis.call('XADD', KEYS[3], epoch .. '-0', 'request', ARGV[2], 'at', ARGV[3], 'strategy', ARGV[4],
   'reason', ARGV[5], 'sources', table.concat(sources, '\n'))
-redis.call('HSET', KEYS[4], 'incarnation', incarnation, 'epoch', epoch, 'of', of)
+redis.call('HSET', KEYS[4], 'incarnation', incarnation, 'epoch', epoch, 'of', ARGV[6])
 redis.call('EXPIRE', KEYS[4], ARGV[1])
 return {tonumber(incarnation), epoch}
