@@ -7,13 +7,11 @@ processes of its own (``tests.chaos.coherence``), afterwards: it is not to distu
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 from typing import Any, Final
@@ -21,13 +19,12 @@ from typing import Any, Final
 from bench.harness import Options, Spread
 from bench.machine import Machine
 from bench.report import Figure, Report
-from bench.servers import Bed, bed
+from bench.servers import bed
+from bench.workers import nodes as live_nodes
+from bench.workers import worker
 from cachekeeper import Cache
 from cachekeeper.core.receipt import Status
-from cachekeeper.local.services import application_root, application_services
-from cachekeeper.local.spawn import Guardian, spawn
-from cachekeeper.local.state import State
-from cachekeeper.settings import PREFIX, load
+from cachekeeper.local.services import application_root
 
 READY_S: Final = 60.0
 RECEIPT_S: Final = 30.0
@@ -55,10 +52,10 @@ QUICK: Final = Sizes(nodes=8, calls=150, rounds=5, dependents=10_000, stops=2, c
 def run(options: Options) -> Report:
     """Measure with the sizes that were asked for."""
     sizes = QUICK if options.quick else FULL
-    with bed() as server, _worker(server), server.cache(memory_bytes=0) as cache:
+    with bed() as server, worker(server, "immediate"), server.cache(memory_bytes=0) as cache:
         machine = Machine.here(server.engine)
         time.sleep(GRACE_S)
-        with _nodes(server, sizes.nodes) as nodes:
+        with live_nodes(server, sizes.nodes) as nodes:
             calls = _calls(cache, sizes.calls)
             stopped = _stopped(cache, nodes, sizes.stops)
         ratio = _dependents(cache, sizes)
@@ -159,58 +156,3 @@ def _idle(cache: Cache) -> None:
         took = median(_strict(cache, "idle:key") for _ in range(3))
         if took < 0.05:
             return
-
-
-@contextmanager
-def _worker(server: Bed) -> Iterator[None]:
-    """The worker of immediate work, with the command line and the configuration that ship."""
-    root = application_root()
-    assert root is not None
-    state = State(server.state)
-    state.create()
-    services = application_services(root, state, load(), _environment(server))
-    (immediate,) = [service for service in services if service.name == "immediate"]
-    log = server.state / "worker.log"
-    with Guardian() as guardian, log.open("ab") as output:
-        env = os.environ | dict(immediate.env)
-        process = spawn(immediate.argv, guardian, output=output, env=env, cwd=root)
-        try:
-            _await(lambda: bool(immediate.ready.search(log.read_text().strip())))
-            yield
-        finally:
-            process.terminate()
-            process.wait()
-            guardian.remove(process.pid)
-
-
-@contextmanager
-def _nodes(server: Bed, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    env = os.environ | _environment(server)
-    command = [sys.executable, "-m", "bench.node"]
-    with ExitStack() as stack:
-        nodes = []
-        for _ in range(count):
-            node = stack.enter_context(
-                subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            )
-            nodes.append(node)
-        for node in nodes:
-            assert node.stdout is not None
-            node.stdout.readline()
-        yield nodes
-
-
-def _environment(server: Bed) -> dict[str, str]:
-    return {
-        f"{PREFIX}STATE": str(server.state),
-        f"{PREFIX}BROKER_URL": server.url,
-        f"{PREFIX}CACHE_URL": server.url,
-    }
-
-
-def _await(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + READY_S
-    while not holds():
-        if time.monotonic() > end:
-            raise RuntimeError(f"not ready after {READY_S:g} s")
-        time.sleep(0.05)

@@ -29,7 +29,7 @@ from bench.report import Figure, Report
 from bench.servers import Bed, bed
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.namespace import Namespace
-from cachekeeper.core.request import MAX_SEEDS, make_request
+from cachekeeper.core.request import SEEDS_A_MARK, make_request
 from cachekeeper.core.stamps import FOLD_BEYOND
 
 VALUE: Final = random.Random(1).randbytes(1024)
@@ -231,9 +231,9 @@ def _mark_others(cache: Cache, count: int) -> None:
     Done after the values were made: none can be told fresh by the epoch alone, all of its sources
     have to be looked for among these.
     """
-    for start in range(0, count, MAX_SEEDS):
-        keys = [f"other:{i}" for i in range(start, min(start + MAX_SEEDS, count))]
-        cache.stores.marks.mark(make_request(id=uuid.uuid4().hex, at=0.0, keys=keys), 0.0)
+    for start in range(0, count, SEEDS_A_MARK):
+        keys = [f"other:{i}" for i in range(start, min(start + SEEDS_A_MARK, count))]
+        cache.stores.marks.mark([make_request(id=uuid.uuid4().hex, at=0.0, keys=keys)], 0.0)
 
 
 @contextmanager

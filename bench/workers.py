@@ -1,0 +1,88 @@
+"""Workers and nodes as processes, with the command lines and the configuration that ship."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from bench.servers import Bed
+from cachekeeper.local.services import application_root, application_services
+from cachekeeper.local.spawn import Guardian, spawn
+from cachekeeper.local.state import State
+from cachekeeper.settings import PREFIX, load
+
+READY_S: Final = 60.0
+
+
+@contextmanager
+def worker(server: Bed, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """One of the services of ``up``; further options of Celery's command line go at its end."""
+    root = application_root()
+    assert root is not None
+    state = State(server.state)
+    state.create()
+    services = application_services(root, state, load(), environment(server))
+    (wanted,) = [service for service in services if service.name == name]
+    log = server.state / f"{name}.log"
+    with Guardian() as guardian, log.open("ab") as output:
+        env = os.environ | dict(wanted.env)
+        process = spawn([*wanted.argv, *options], guardian, output=output, env=env, cwd=root)
+        try:
+            until(lambda: bool(wanted.ready.search(log.read_text().strip())))
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+            guardian.remove(process.pid)
+
+
+@contextmanager
+def nodes(
+    server: Bed, count: int, namespace: str = "held", keys: int = 200
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that hold keys of a namespace in memory."""
+    env = os.environ | environment(server)
+    command = [sys.executable, "-m", "bench.node", namespace, str(keys)]
+    with ExitStack() as stack:
+        started = []
+        for _ in range(count):
+            node = stack.enter_context(
+                subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            )
+            started.append(node)
+        for node in started:
+            say(node)
+        yield started
+
+
+def say(node: subprocess.Popen[bytes], text: str = "") -> None:
+    """Tell a node something, if there is a text, and wait until it is ready."""
+    assert node.stdout is not None
+    assert node.stdin is not None
+    if text:
+        node.stdin.write(text.encode() + b"\n")
+        node.stdin.flush()
+    node.stdout.readline()
+
+
+def environment(server: Bed) -> dict[str, str]:
+    """The settings of a process that takes part."""
+    return {
+        f"{PREFIX}STATE": str(server.state),
+        f"{PREFIX}BROKER_URL": server.url,
+        f"{PREFIX}CACHE_URL": server.url,
+    }
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition. Raises RuntimeError after a minute."""
+    end = time.monotonic() + READY_S
+    while not holds():
+        if time.monotonic() > end:
+            raise RuntimeError(f"not ready after {READY_S:g} s")
+        time.sleep(0.05)
