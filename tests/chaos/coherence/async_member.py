@@ -18,7 +18,7 @@ from cachekeeper.client.aio import AsyncCache
 from cachekeeper.errors import CachekeeperError
 from tests.chaos.coherence.declarer import Declarer, DeclaringCache
 from tests.chaos.coherence.history import Complaints, How, ReadLog
-from tests.chaos.coherence.member import BURST, COLD, FILL
+from tests.chaos.coherence.member import BURST, FILL
 from tests.chaos.coherence.process import begin
 from tests.chaos.coherence.spaces import AsyncSpaces
 from tests.chaos.coherence.world import (
@@ -30,6 +30,7 @@ from tests.chaos.coherence.world import (
     NUMBER_OF,
     ON_DISK,
     Register,
+    pick,
     unpack,
 )
 
@@ -74,8 +75,7 @@ class AsyncMember:
             await asyncio.sleep(self._random.uniform(0.2, 1.8) * self._pause_s)
 
     async def _read(self) -> None:
-        hot = self._random.random() >= COLD
-        at = self._random.randrange(HOT_KEYS if hot else len(KEYS))
+        at = pick(self._random)
         made = self._spaces.watch()
         before = self._cache.stats()["bypass"]
         waited: list[bool] = []

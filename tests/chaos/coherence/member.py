@@ -32,13 +32,14 @@ from tests.chaos.coherence.world import (
     NUMBER_OF,
     ON_DISK,
     Register,
+    pick,
     unpack,
 )
 
 BURST = 12
 CHILD_S = 1.2
 #: Shares of reads; and of fills, which are none.
-ALONE, COLD, FILL = 0.06, 0.02, 0.01
+ALONE, FILL = 0.06, 0.01
 #: Which statistic rises when a read ended there; the first one counts.
 ENDS = (
     ("bypass", How.BYPASS),
@@ -90,8 +91,7 @@ class Member:
         time.sleep(self._random.uniform(0.2, 1.8) * self._pause_s)
 
     def _read_through(self) -> None:
-        hot = self._random.random() >= COLD
-        at = self._random.randrange(HOT_KEYS if hot else len(KEYS))
+        at = pick(self._random)
         before = self._cache.stats()
         begin = time.monotonic()
         try:
@@ -137,7 +137,7 @@ class Member:
     def _read_alone(self) -> None:
         tiers = self._cache.tiers
         name = self._random.choice(list(tiers))
-        at = self._random.choice(ON_DISK if name == "disk" else range(HOT_KEYS))
+        at = self._random.choice(ON_DISK) if name == "disk" else pick(self._random)
         begin = time.monotonic()
         try:
             found = tiers[name].read(KEYS[at])
@@ -156,7 +156,7 @@ class Member:
         chance = random.Random(self._random.random())
         while not self._stop:
             for _ in range(BURST // 3):
-                at = chance.randrange(HOT_KEYS)
+                at = pick(chance)
                 begin = time.monotonic()
                 found = memory.read(KEYS[at])
                 body = None if found is None else found.entry.body

@@ -85,6 +85,10 @@ SOURCE_OF: Final = {source_key(source): source for source in range(SOURCES)}
 #: Every key; a history names them by their place. The hot ones come first.
 KEYS: Final = (*(source_key(s) for s in range(HOT)), *INPUTS, *(f"pad:{i}" for i in range(PADS)))
 HOT_KEYS: Final = HOT + len(INPUTS)
+#: Some are read more often than others, as everywhere; they are of every kind.
+POPULAR: Final = range(0, HOT_KEYS, 4)
+#: Shares of reads.
+OF_POPULAR, OF_COLD = 0.6, 0.01
 ON_DISK: Final = tuple(at for at, key in enumerate(KEYS) if key.startswith("big:"))
 #: Where a value has its number, by the key that something is declared of.
 NUMBER_OF: Final = {key: SOURCES + place for place, key in enumerate(DECLARED)}
@@ -96,6 +100,14 @@ def ancestors(key: str) -> frozenset[int]:
     if key in SOURCE_OF:
         return frozenset((SOURCE_OF[key],))
     return frozenset().union(*map(ancestors, INPUTS[key]))
+
+
+def pick(chance: random.Random) -> int:
+    """The place of the key to read next."""
+    chosen = chance.random()
+    if chosen < OF_POPULAR:
+        return chance.choice(POPULAR)
+    return chance.randrange(len(KEYS) if chosen > 1 - OF_COLD else HOT_KEYS)
 
 
 def pause_s(key: str, chance: random.Random) -> float:
