@@ -19,6 +19,8 @@ broker_url = server_urls(_settings)[1]
 # What: JSON only, since pickle runs what it reads; receipts are our results.
 task_serializer = "json"
 accept_content = ["json"]
+# Celery's own consumer dies of some messages that are not well-formed; ours buries them.
+worker_consumer = "workers.consumer:Consumer"
 task_ignore_result = True
 
 # Queues: one per strategy and kind of work, declared in full; a misspelt name is an error at

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from cachekeeper.core.receipt import Receipt
-from cachekeeper.core.request import Request, make_request
+from cachekeeper.core.request import Request, check_id, make_request
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import Task as Name
@@ -52,7 +52,9 @@ def flush_bulk(task: Task) -> dict[str, Any]:
 def purge_dependents(task: Task, *, request: str) -> dict[str, int]:
     """Remove the bytes that a request left to the background: hygiene, they are stale already."""
     try:
-        return {"affected": services(task).invalidator.finish(request)}
+        return {"affected": services(task).invalidator.finish(check_id(request, "request"))}
+    except InvalidInput as error:
+        bury(task, {"request": request}, error)
     except CacheUnavailable as error:  # somebody may wait for its end
         hand_back(error)
 

@@ -8,15 +8,20 @@ from celery import Celery
 
 import tasks
 from cachekeeper.errors import CachekeeperError
-from workers import lifecycle
+from workers import lifecycle, transport
 from workers.context import WiringPerProcess
 from workers.events import EventsTogether
+from workers.quarantine import Quarantine
 
 
 class Application(Celery):
-    """Celery with our services; tasks find them as ``app.wiring()``."""
+    """Celery with our services; tasks find them as ``app.wiring()``.
+
+    ``quarantine`` is where messages go that are none.
+    """
 
     wiring = WiringPerProcess()
+    quarantine: Quarantine
 
 
 def make_app() -> Application:
@@ -28,6 +33,8 @@ def make_app() -> Application:
     made = Application("cachekeeper")
     made.config_from_object(celeryconfig)
     made.steps["consumer"].add(EventsTogether)
+    made.quarantine = Quarantine(lambda: made.wiring())
+    transport.install(made.quarantine)
     tasks.register()
     lifecycle.connect(celeryconfig)
     return made

@@ -18,7 +18,8 @@ from celery.contrib.testing.worker import TestWorkController
 from cachekeeper.client.cache import Cache
 from cachekeeper.names import QUEUES, ROUTES
 from cachekeeper.settings import PREFIX, load
-from tests.support import wait_until
+from tests.support import unused_port, wait_until
+from workers import quarantine
 from workers.context import WiringPerProcess
 from workers.wiring import Wiring
 
@@ -153,3 +154,16 @@ def letter(wiring: Wiring) -> Callable[[], Letter]:
         return found
 
     return letter
+
+
+@pytest.fixture
+def without_cache_server(
+    wiring: Wiring, celery_session_app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], None]]:
+    """The worker's services look for it where nothing listens, until this is called."""
+    monkeypatch.setattr(quarantine, "PAUSE_S", 0.1)
+    nowhere = f"redis://127.0.0.1:{unused_port()}/0"
+    closed = Wiring(wiring.settings.model_copy(update={"cache_url": nowhere}))
+    monkeypatch.setattr(celery_session_app, "wiring", lambda: closed)
+    yield lambda: monkeypatch.setattr(celery_session_app, "wiring", lambda: wiring)
+    closed.cache.close()

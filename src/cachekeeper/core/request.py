@@ -103,7 +103,7 @@ def make_request(
         known = ", ".join(f.name for f in fields(Request))
         raise InvalidInput(min(unknown), unknown[min(unknown)], f"the fields {known}")
     request = Request(
-        id=_check_id(id),
+        id=check_id(id),
         keys=tuple(check_key(k, f"keys[{i}]") for i, k in enumerate(_texts("keys", keys))),
         tags=tuple(check_tag(t, f"tags[{i}]") for i, t in enumerate(_texts("tags", tags))),
         namespaces=tuple(
@@ -149,9 +149,10 @@ def _texts(name: str, value: object) -> Iterable[object]:
     return dict.fromkeys(value) if all(isinstance(v, str) for v in value) else value
 
 
-def _check_id(value: object) -> str:
+def check_id(value: object, field: str = "id") -> str:
+    """The id of a request. Raises InvalidInput otherwise."""
     if not (isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isprintable()):
-        raise InvalidInput("id", value, f"1 to {MAX_ID} printable characters")
+        raise InvalidInput(field, value, f"1 to {MAX_ID} printable characters")
     return value
 
 

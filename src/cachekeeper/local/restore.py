@@ -8,9 +8,15 @@ lies there was cut off and may run again at once.
 
 from __future__ import annotations
 
+import logging
+
+import redis
 from kombu import Connection
+from kombu.transport.redis import Channel
 
 from cachekeeper.queues import declared_queues
+
+logger = logging.getLogger(__name__)
 
 
 def restore_unacknowledged(broker_url: str) -> int:
@@ -22,9 +28,20 @@ def restore_unacknowledged(broker_url: str) -> int:
     with Connection(broker_url) as connection, connection.channel() as channel:
         for queue in declared_queues():  # a message whose queue is not bound would be dropped
             queue(channel).declare()
-        cut = int(channel.client.zcard(channel.unacked_index_key))
-        # A worker killed in the middle of this very sweep leaves its mutex for five minutes.
+        # A worker killed in the middle of such a sweep leaves its mutex for five minutes.
         channel.client.delete(channel.unacked_mutex_key)
-        channel.qos.visibility_timeout = 0
-        channel.qos.restore_visible(num=-1)  # no limit
-        return cut
+        return sum(
+            _restore(channel, tag)
+            for tag in channel.client.zrange(channel.unacked_index_key, 0, -1)
+        )
+
+
+def _restore(channel: Channel, tag: bytes) -> bool:
+    try:
+        channel.qos.restore_by_tag(tag)
+    except (redis.ConnectionError, redis.TimeoutError):
+        raise
+    except Exception:  # no message: kombu may raise anything; a worker finds it, and buries it
+        logger.warning("not restored: %r", tag)
+        return False
+    return True

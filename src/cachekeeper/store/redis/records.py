@@ -19,6 +19,7 @@ WEAK_TO_STRICT = ",".join(reversed(CONSISTENCIES))
 ATTEMPTS = 4  # claims of one request before it is buried
 REAP_AT_MOST = 1000
 DEAD_KEPT = 1000
+DEAD_BYTES = 256 * 1024  # of work that is larger the beginning is kept
 SAVED_AT_ONCE = 500
 RING_S = 30  # for whoever waits just now; others look at the receipt
 ACTIVITY_KEPT_S = 7 * 86400
@@ -237,7 +238,7 @@ class RedisDeadLetters:
         self._c = connection
 
     def bury(self, work: object, reason: str, now: float) -> None:
-        """Keep what could not be done."""
+        """Keep what could not be done; of what is huge the beginning of its JSON."""
         with reachable(), self._c.redis.pipeline() as pipe:
             pipe.lpush(self._c.layout.dead, _letter(work, reason, now))
             pipe.ltrim(self._c.layout.dead, 0, DEAD_KEPT - 1)
@@ -311,4 +312,6 @@ def _same_work(requests: Sequence[Request], stored: bytes) -> bool:
 
 
 def _letter(work: object, reason: str, now: float) -> str:
-    return json.dumps({"at": now, "reason": reason, "request": work}, default=repr)
+    text = json.dumps(work, default=repr)
+    kept = work if len(text) <= DEAD_BYTES else {"text": text[:DEAD_BYTES], "bytes": len(text)}
+    return json.dumps({"at": now, "reason": reason, "request": kept}, default=repr)
