@@ -18,6 +18,7 @@ from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
 from cachekeeper.services.prefetch import Prefetcher
+from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.settings import Settings
@@ -50,6 +51,8 @@ class Services(Protocol):
     def graph_refresh(self) -> GraphRefresh: ...
     @property
     def recovery(self) -> Recovery: ...
+    @property
+    def prepared_sweep(self) -> PreparedSweep: ...
     @property
     def dead_letters(self) -> DeadLetters: ...
     @property

@@ -48,6 +48,12 @@ def flush_bulk(task: Task) -> dict[str, Any]:
     return _flushed(task, [*flusher.flush(Strategy.IMMEDIATE, 1), *flusher.flush(Strategy.LAZY, 1)])
 
 
+@shared_task(bind=True, name=Name.FIRE_PREPARED)
+def fire_prepared(task: Task) -> dict[str, float]:
+    """Send what units of work prepared, and did not send or cancel before their deadline."""
+    return done(task, services(task).prepared_sweep.run())
+
+
 @shared_task(bind=True, name=Name.PURGE)
 def purge_dependents(task: Task, *, request: str) -> dict[str, int]:
     """Remove the bytes that a request left to the background: hygiene, they are stale already."""

@@ -20,6 +20,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         Task.SWEEP_DEVICES: settings.eviction_sweep_s,
         Task.DECAY_MODEL: settings.model_decay_s,
         Task.RECOVER_BATCHES: settings.batch_recovery_s,
+        Task.FIRE_PREPARED: settings.prepared_sweep_s,
         Task.CLEAN_PENDING: settings.pending_cleanup_s,
         Task.TRIM_RECORDS: settings.record_trim_s,
         Task.HEARTBEAT: settings.heartbeat_s,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.graph import open_graph
 from cachekeeper.core.ports import Tier
 from cachekeeper.core.retention import Priority
+from cachekeeper.core.strategy import STRATEGIES
 from cachekeeper.errors import BrokerUnavailable, ConfigurationError
 from cachekeeper.names import Task
 from cachekeeper.services.batch import Flusher
@@ -20,6 +23,7 @@ from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
 from cachekeeper.services.prefetch import Prefetcher
+from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.purge import Limits, Purger
 from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
@@ -172,6 +176,15 @@ class Wiring:
             longest_life_s=longest + DAY_S,
             now=time.time,
         )
+
+    @cached_property
+    def prepared_sweep(self) -> PreparedSweep:
+        """Keeps the deadlines of units of work."""
+        return PreparedSweep(self.cache.stores.prepared, self._send_prepared)
+
+    def _send_prepared(self, wire: Mapping[str, Any]) -> None:
+        rule = STRATEGIES.get(wire["strategy"])  # none: of another version, and for the task to say
+        self.cache.broker.send(Task.INVALIDATE, wire, queue=rule and rule.queue)
 
     @cached_property
     def dead_letters(self) -> RedisDeadLetters:

@@ -40,6 +40,7 @@ class Task:
     FLUSH_SCHEDULED: Final = "invalidation.flush_scheduled"
     FLUSH_BACKGROUND: Final = "invalidation.flush_background"
     FLUSH_BULK: Final = "invalidation.flush_bulk"
+    FIRE_PREPARED: Final = "invalidation.fire_prepared"
     PURGE: Final = "invalidation.purge_dependents"
     SWEEP_LAZY: Final = "invalidation.sweep_lazy"
     PREFETCH: Final = "prefetch.fetch_neighbours"
@@ -59,6 +60,8 @@ ROUTES: Final = {
     Task.FLUSH_SCHEDULED: Queue.SCHEDULED,
     Task.FLUSH_BACKGROUND: Queue.BACKGROUND,
     Task.FLUSH_BULK: Queue.IMMEDIATE,
+    # At the head of the general worker's queues: deadlines hold whatever else there is to do.
+    Task.FIRE_PREPARED: Queue.SCHEDULED,
     Task.PURGE: Queue.BACKGROUND,
     Task.SWEEP_LAZY: Queue.LAZY,
     Task.PREFETCH: Queue.PREFETCH,

@@ -110,6 +110,7 @@ class Settings(BaseSettings):
     eviction_sweep_s: float = Field(60, gt=0)
     model_decay_s: float = Field(86400, gt=0)
     batch_recovery_s: float = Field(30, gt=0)
+    prepared_sweep_s: float = Field(5, gt=0, description="units of work left to their deadline")
     pending_cleanup_s: float = Field(300, gt=0)
     record_trim_s: float = Field(300, gt=0)
     heartbeat_s: float = Field(10, gt=0)

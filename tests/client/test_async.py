@@ -459,3 +459,46 @@ def test_without_its_server_reads_go_to_the_loaders(site: Settings, tmp_path: Pa
         await cache.close()
 
     run(main)
+
+
+class TestUnitsOfWork:
+    """As those of ``Cache``."""
+
+    def test_a_commit_has_it_done(self, site: Settings, wiring: Wiring) -> None:
+        async def main() -> None:
+            async with AsyncCache(site) as cache:
+                unit = cache.unit_of_work(strategy=Strategy.SCHEDULED, reason="saved")
+                async with unit as work:
+                    await work.invalidate(["note:a"], tag="x")
+                    assert not work.prepared
+                    await work.prepare()
+                    assert work.prepared
+                    assert wiring.cache.stores.prepared.waiting() == (1, 0)
+                (handle,) = work.receipts
+                assert [again.id for again in await work.commit()] == [handle.id]
+                await asyncio.to_thread(wiring.flusher.flush, Strategy.SCHEDULED, 10)
+                receipt = await handle.wait(DONE_S)
+                assert (receipt.names, receipt.reason) == (["note:a", "x"], "saved")
+
+        run(main)
+
+    def test_a_rollback_and_an_error_before_prepare_take_it_back(
+        self, site: Settings, wiring: Wiring
+    ) -> None:
+        async def main() -> None:
+            async with AsyncCache(site) as cache:
+                work = cache.unit_of_work()
+                await work.invalidate("note:a")
+                await work.prepare()
+                await work.rollback()
+                failing = cache.unit_of_work()
+                await failing.invalidate("note:a")
+                with pytest.raises(ZeroDivisionError):
+                    async with failing:
+                        raise ZeroDivisionError
+                assert work.receipts == failing.receipts == []
+                assert wiring.cache.stores.prepared.waiting() == (0, 0)
+                with pytest.raises(InvalidInput, match="deadline_s"):
+                    cache.unit_of_work(deadline_s=-1)
+
+        run(main)

@@ -257,3 +257,23 @@ from cachekeeper.testing import MemoryCache
 MemoryCache().invalidate("note:milk").wait(1)
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+class TestUnitsOfWork:
+    """Done at the commit, as on servers; nothing is left to a deadline."""
+
+    def test_what_is_committed_is_invalidated(self, cache: MemoryCache, book: Notebook) -> None:
+        with cache.unit_of_work(consistency=Consistency.STRICT) as work:
+            book.texts["milk"] = "Buy oat milk"
+            work.invalidate("note:milk")
+            work.prepare()
+            assert_not_invalidated(cache)
+        assert_invalidated(cache, "note:milk", consistency="strict")
+        assert [handle.read().status for handle in work.receipts] == [Status.DONE]
+
+    def test_what_is_rolled_back_is_not(self, cache: MemoryCache) -> None:
+        work = cache.unit_of_work()
+        work.invalidate("note:milk")
+        work.prepare()
+        work.rollback()
+        assert_not_invalidated(cache)

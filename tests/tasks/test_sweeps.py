@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cachekeeper.client.cache import Cache
+from cachekeeper.client.cache import FLUSH, Cache
 from cachekeeper.core.device import DEMAND, Held
 from cachekeeper.core.retention import Priority
 from cachekeeper.core.stamps import Entry, Found, Stamp
@@ -160,3 +160,24 @@ class TestEviction:
 
         assert (figures["blobs_collected"], figures["bytes_freed"]) == (1, len(b"orphan"))
         assert list(blobs.digests()) == [hashlib.sha256(b"named").hexdigest()]
+
+
+class TestPrepared:
+    """Does what units of work left to their deadline."""
+
+    @pytest.mark.parametrize("strategy", Strategy)
+    def test_it_is_done_once_its_deadline_has_passed(
+        self, cache: Cache, run: Run, strategy: Strategy
+    ) -> None:
+        work = cache.unit_of_work(deadline_s=0.1, strategy=strategy)
+        work.invalidate("photo:a")
+        work.prepare()
+        wait_until(lambda: run(Task.FIRE_PREPARED)["fired"])
+        if strategy in FLUSH:
+            wait_until(lambda: cache.stores.pending.waiting(strategy))
+            run(FLUSH[strategy])
+        (receipt,) = wait_until(lambda: [r for r in cache.stores.receipts.recent(5) if r.ended])
+        assert (receipt.names, receipt.strategy) == (["photo:a"], strategy)
+        assert cache.stores.marks.now().epoch == 1
+        assert run(Task.FIRE_PREPARED) == {"fired": 0}
+        assert run(Task.CLEAN_PENDING)["requests_forgotten"] == 0

@@ -7,30 +7,25 @@ answered at once, on the event loop.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable
 from concurrent.futures import Future
-from functools import partial
 from typing import Any, Self
 
 from cachekeeper.client.aio_namespace import AsyncNamespace
 from cachekeeper.client.aio_reading import AsyncReading, Threads
+from cachekeeper.client.aio_receipt import AsyncReceiptHandle
+from cachekeeper.client.aio_unit_of_work import AsyncUnitOfWork
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.device import Device
-from cachekeeper.client.receipt import ReceiptHandle
 from cachekeeper.core.device import Ledger
-from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.strategy import Consistency, Strategy
-from cachekeeper.errors import ConfigurationError, ReceiptTimeout
+from cachekeeper.errors import ConfigurationError
 from cachekeeper.services.device import Read
 from cachekeeper.services.explain import Why
 from cachekeeper.settings import Settings
 
 #: Calls to the servers that are on their way at once.
 THREADS = 8
-#: How often a receipt that is waited for is looked at.
-FIRST_LOOK_S = 0.002
-LONGEST_PAUSE_S = 0.05
 
 
 class AsyncCache:
@@ -108,6 +103,25 @@ class AsyncCache:
         )
         return AsyncReceiptHandle(handle, self._threads)
 
+    def unit_of_work(
+        self,
+        *,
+        deadline_s: float = 30,
+        strategy: str = Strategy.IMMEDIATE,
+        consistency: str = Consistency.EVENTUAL,
+        cascade: bool = True,
+        reason: str = "",
+    ) -> AsyncUnitOfWork:
+        """Invalidate when a transaction commits, as ``Cache.unit_of_work``. Raises InvalidInput."""
+        unit = self._sync.unit_of_work(
+            deadline_s=deadline_s,
+            strategy=strategy,
+            consistency=consistency,
+            cascade=cascade,
+            reason=reason,
+        )
+        return AsyncUnitOfWork(unit, self._threads)
+
     async def depend(self, key: str, on: str | Iterable[str]) -> None:
         """Declare that a stored value was derived from other keys too, as ``Cache.depend``.
 
@@ -173,37 +187,6 @@ class AsyncCache:
             opening.add_done_callback(_close_unwanted)
             self._threads.abandon()
             raise
-
-
-class AsyncReceiptHandle:
-    """The id of a request, as ``ReceiptHandle``."""
-
-    def __init__(self, handle: ReceiptHandle, threads: Threads) -> None:
-        self.id = handle.id
-        self._handle, self._threads = handle, threads
-
-    async def read(self) -> Receipt:
-        """The receipt as it stands. Raises InvalidInput when it is unknown or too old."""
-        return await self._threads.run(self._handle.read)
-
-    async def wait(self, timeout: float, *, purged: bool = False) -> Receipt:  # noqa: ASYNC109  # the same name as ReceiptHandle.wait
-        """The receipt once the request has ended, as ``ReceiptHandle.wait``; in seconds.
-
-        Raises:
-            ReceiptTimeout: it goes on still.
-        """
-        end, pause = time.monotonic() + timeout, FIRST_LOOK_S
-        look = partial(self._handle.wait, 0, purged=purged)
-        while True:  # no thread is held between two looks
-            try:
-                return await self._threads.run(look)
-            except ReceiptTimeout:
-                if time.monotonic() + pause > end:
-                    raise ReceiptTimeout(
-                        f"request {self.id} has not ended after {timeout} s"
-                    ) from None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 class AsyncDevice:

@@ -19,6 +19,7 @@ from cachekeeper.client.reading import ReadThrough
 from cachekeeper.client.receipt import ReceiptHandle
 from cachekeeper.client.serializers import serializer as serializer_named
 from cachekeeper.client.stores import open_stores, server_urls
+from cachekeeper.client.unit_of_work import UnitOfWork
 from cachekeeper.core.keys import check_key, check_namespace, namespace_of
 from cachekeeper.core.ports import Tier
 from cachekeeper.core.receipt import Status, pending_receipt
@@ -149,6 +150,30 @@ class Cache:
         else:
             self._send(request)
         return self.receipt(request.id)
+
+    def unit_of_work(
+        self,
+        *,
+        deadline_s: float = 30,
+        strategy: str = Strategy.IMMEDIATE,
+        consistency: str = Consistency.EVENTUAL,
+        cascade: bool = True,
+        reason: str = "",
+    ) -> UnitOfWork:
+        """Invalidate when a transaction of yours commits, even if this process dies meanwhile.
+
+        ``deadline_s`` counts from ``prepare``; see ``UnitOfWork``. Raises InvalidInput.
+        """
+        return UnitOfWork(
+            self.stores,
+            self.broker,
+            self._submit,
+            deadline_s=deadline_s,
+            strategy=strategy,
+            consistency=consistency,
+            cascade=cascade,
+            reason=reason,
+        )
 
     def depend(self, key: str, on: str | Iterable[str]) -> None:
         """Declare that the stored value of ``key`` was derived from other keys too.

@@ -16,6 +16,7 @@ from cachekeeper.store.redis.devices import RedisDevices
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.nodes import RedisNodes
+from cachekeeper.store.redis.prepared import RedisPrepared
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
 from cachekeeper.store.redis.values import RedisTier
 
@@ -30,6 +31,7 @@ class Stores:
     graph: RedisGraph
     receipts: RedisReceipts
     pending: RedisPending
+    prepared: RedisPrepared
     devices: RedisDevices
     files: DeviceFiles
     redis: RedisTier
@@ -70,6 +72,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         graph=RedisGraph(connection),
         receipts=RedisReceipts(connection, settings.record_s),
         pending=RedisPending(connection, settings.record_s),
+        prepared=RedisPrepared(connection),
         devices=RedisDevices(connection),
         files=DeviceFiles(state.devices, blobs),
         redis=RedisTier(connection, int(settings.redis_value_bytes)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from cachekeeper.core.device import Access, Held, Ledger
 from cachekeeper.core.receipt import Receipt
@@ -153,6 +153,19 @@ class Pending(Protocol):
 
     def orphans(self) -> int:
         """Forget requests that neither wait nor are claimed; returns how many."""
+
+
+class Prepared(Protocol):
+    """Requests of units of work, until it is sure that they are done."""
+
+    def overdue(self, limit: int, again_s: float) -> list[dict[str, Any]]:
+        """Those, as on the wire, that nobody has sent in time.
+
+        They come again in so many seconds unless they are forgotten.
+        """
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """They were sent."""
 
 
 class DeadLetters(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.request import Request
@@ -114,3 +114,21 @@ class Receipts:
         """Wait until any receipt is saved, or a while (seconds)."""
         with self._saved:
             self._saved.wait(timeout_s)
+
+
+class Prepared:
+    """What units of work recorded, as ``RedisPrepared``; the kit outlives no transaction."""
+
+    def prepare(self, requests: Sequence[Request], deadline_s: float) -> None:
+        """Record requests: nobody looks for them but who releases them."""
+
+    def release(self, requests: Sequence[Request]) -> list[Request]:
+        """The requests to be done now."""
+        return list(requests)
+
+    def cancel(self, ids: Iterable[str]) -> int:
+        """They are not to be done; returns how many were not yet."""
+        return len(list(ids))
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """They were sent."""

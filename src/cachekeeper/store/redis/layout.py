@@ -30,6 +30,8 @@ TRUTH: Final = (
     "contents_of:*",
     "inflight",
     "attempts",
+    "prepared",
+    "prepared:*",
     "dead",
     "lazy",
     "devices",
@@ -58,6 +60,9 @@ class Layout:
         self.requests = self._key("requests")  # hash: id -> request that waits or is claimed
         self.inflight = self._key("inflight")  # zset: strategy|token|id -> deadline
         self.attempts = self._key("attempts")  # hash: id -> times claimed and not finished
+        self.prepared = self._key("prepared")  # zset: id -> deadline, server's seconds
+        self.released = self._key("prepared:released")  # zset: id -> when the sweep sends it
+        self.prepared_requests = self._key("prepared:requests")  # hash: id -> request of both
         self.dead = self._key("dead")  # list of failed work, newest first
         self.records = self._key("records")  # zset: request id -> time
         self.devices = self._key("devices")  # set of ids
