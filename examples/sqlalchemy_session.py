@@ -6,8 +6,7 @@ Needs SQLAlchemy; start `cachekeeper up` (or `make run`) first.
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from cachekeeper import Cache
-from cachekeeper.client.unit_of_work import UnitOfWork
+from cachekeeper import Cache, UnitOfWork
 
 UNIT = "unit of work"  # of the transaction that a session is in
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cachekeeper.client.aio import AsyncCache
     from cachekeeper.client.cache import Cache
     from cachekeeper.client.receipt import ReceiptHandle
+    from cachekeeper.client.unit_of_work import UnitOfWork
     from cachekeeper.errors import CachekeeperError, InvalidInput
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "CachekeeperError",
     "InvalidInput",
     "ReceiptHandle",
+    "UnitOfWork",
     "__version__",
 ]
 
@@ -30,6 +32,7 @@ _HOMES = {
     "AsyncCache": "cachekeeper.client.aio",
     "Cache": "cachekeeper.client.cache",
     "ReceiptHandle": "cachekeeper.client.receipt",
+    "UnitOfWork": "cachekeeper.client.unit_of_work",
     "CachekeeperError": "cachekeeper.errors",
     "InvalidInput": "cachekeeper.errors",
 }
