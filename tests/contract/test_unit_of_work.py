@@ -14,8 +14,8 @@ import redis
 from cachekeeper.client.broker import Broker
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.unit_of_work import UnitOfWork
-from cachekeeper.core.receipt import Status
-from cachekeeper.core.request import MAX_SEEDS, Request, request_from_wire
+from cachekeeper.core.receipt import SHOWN, Status
+from cachekeeper.core.request import SEEDS_A_MARK, Request, request_from_wire
 from cachekeeper.core.strategy import STRATEGIES, Strategy
 from cachekeeper.errors import CacheFull, CacheUnavailable, InvalidInput
 from cachekeeper.names import QUEUES
@@ -145,12 +145,12 @@ class TestCommit:
         assert sum(queued(cache).values()) == 1
 
     def test_more_names_than_a_request_holds_are_several(self, cache: Cache) -> None:
-        keys = [f"note:{i}" for i in range(2 * MAX_SEEDS + 1)]
+        keys = [f"note:{i}" for i in range(2 * SEEDS_A_MARK + 1)]
         with cache.unit_of_work(strategy=Strategy.BACKGROUND) as work:
             work.invalidate(keys)
             work.prepare()
             assert waiting(cache) == (3, 0)
-        assert [len(handle.read().names) for handle in work.receipts] == [MAX_SEEDS, MAX_SEEDS, 1]
+        assert [len(handle.read().names) for handle in work.receipts] == [SHOWN, SHOWN, 1]
         assert [key for handle in work.receipts for key in handle.read().names] == keys
 
     def test_what_is_collected_after_prepare_is_recorded_at_once(self, cache: Cache) -> None:

@@ -167,7 +167,7 @@ class Cache:
         return UnitOfWork(
             self.stores,
             self.broker,
-            self._submit,
+            self.submit,
             deadline_s=deadline_s,
             strategy=strategy,
             consistency=consistency,

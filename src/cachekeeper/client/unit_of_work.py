@@ -19,7 +19,7 @@ from cachekeeper.client.receipt import ReceiptHandle
 from cachekeeper.client.stores import Stores
 from cachekeeper.core.keys import check_key, check_namespace, check_tag
 from cachekeeper.core.receipt import pending_receipt
-from cachekeeper.core.request import MAX_SEEDS, Request, make_request
+from cachekeeper.core.request import SEEDS_A_MARK, Request, make_request
 from cachekeeper.core.strategy import STRATEGIES
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import Task
@@ -137,8 +137,8 @@ class UnitOfWork:
         names = list(self._names)[self._recorded_names :]
         if names:
             requests = [
-                self._request(names[start : start + MAX_SEEDS])
-                for start in range(0, len(names), MAX_SEEDS)
+                self._request(names[start : start + SEEDS_A_MARK])
+                for start in range(0, len(names), SEEDS_A_MARK)
             ]
             began = lease_clock()
             self._stores.prepared.prepare(requests, self._deadline_s)

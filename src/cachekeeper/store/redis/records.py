@@ -244,11 +244,6 @@ class RedisDeadLetters:
             pipe.ltrim(self._c.layout.dead, 0, DEAD_KEPT - 1)
             pipe.execute()
 
-    def _load(self, request_id: str) -> Receipt | None:
-        with reachable():
-            raw = self._c.redis.get(self._c.layout.receipt(request_id))
-        return None if raw is None else Receipt.from_json(raw)
-
     def recent(self, limit: int) -> list[dict[str, object]]:
         """The newest letters."""
         with reachable():
