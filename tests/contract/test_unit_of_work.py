@@ -241,9 +241,10 @@ class TestRollback:
         work = cache.unit_of_work(deadline_s=SOON_S)
         work.invalidate("note:a")
         work.prepare()
-        assert len(overdue(cache)) == 1
+        (given_out,) = wait_until(lambda: cache.stores.prepared.overdue(10, SOON_S))
         work.rollback()
         assert waiting(cache) == (0, 1)
+        assert [request.id for request in overdue(cache)] == [given_out["id"]], "by one that died"
 
 
 class TestDeadline:
@@ -405,18 +406,21 @@ class TestServersAway:
         self, cache: Cache, own_server: OwnServer
     ) -> None:
         redis = cache.stores.connection.redis
-        work = cache.unit_of_work(strategy=Strategy.IMMEDIATE)
-        work.invalidate("note:a")
-        work.prepare()
+        work, slow = cache.unit_of_work(), cache.unit_of_work(deadline_s=SOON_S)
+        for unit in (work, slow):
+            unit.invalidate("note:a")
+            unit.prepare()
+        cache.stores.prepared.forget([request.id for request in overdue(cache)])
         redis.config_set("maxmemory", redis.info("memory")["used_memory"] - 1)
         late = cache.unit_of_work()
         late.invalidate("note:b")
         with pytest.raises(CacheFull):
             late.prepare()
         late.rollback()
-        (handle,) = work.commit()  # the broker is the same server, and takes nothing
-        assert handle.read().status is Status.PENDING
-        assert waiting(cache) == (0, 1)
+        for unit in (work, slow):
+            (handle,) = unit.commit()  # the broker is the same server, and takes nothing
+            assert handle.read().status is Status.PENDING
+        assert waiting(cache) == (0, 2)
         redis.config_set("maxmemory", 0)
         assert own_server.running
 

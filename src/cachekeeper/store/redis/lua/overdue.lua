@@ -14,7 +14,12 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0
 end
 local requests = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[1])) do
-  redis.call('ZADD', KEYS[2], now + ARGV[2], id)
-  requests[#requests + 1] = redis.call('HGET', KEYS[3], id)
+  local request = redis.call('HGET', KEYS[3], id)
+  if request then
+    redis.call('ZADD', KEYS[2], now + ARGV[2], id)
+    requests[#requests + 1] = request
+  else
+    redis.call('ZREM', KEYS[2], id)
+  end
 end
 return requests
