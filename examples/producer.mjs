@@ -160,6 +160,7 @@ async function receipt(id) {
     for (const end = Date.now() + WAIT_MS; Date.now() < end; ) {
       const found = JSON.parse(await cache.ask("GET", `{${DEPLOYMENT}}:receipt:${id}`));
       if (found && found.status !== "pending") return found;
+      if (found?.merged_into) id = found.merged_into; // which waited for the same already
       // Rung when it has ended, for one who waits: so look again in any case.
       await cache.ask("BLPOP", `{${DEPLOYMENT}}:ended:${id}`, "1");
     }

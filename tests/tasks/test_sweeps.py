@@ -13,7 +13,7 @@ from cachekeeper.client.cache import FLUSH, Cache
 from cachekeeper.core.device import DEMAND, Held
 from cachekeeper.core.retention import Priority
 from cachekeeper.core.stamps import Entry, Found, Stamp
-from cachekeeper.core.strategy import Strategy
+from cachekeeper.core.strategy import STRATEGIES, Strategy
 from cachekeeper.names import Task
 from cachekeeper.services.evict import BLOB_AGE_S
 from tests.support import wait_until
@@ -173,7 +173,7 @@ class TestPrepared:
         work.invalidate("photo:a")
         work.prepare()
         wait_until(lambda: run(Task.FIRE_PREPARED)["fired"])
-        if strategy in FLUSH:
+        if STRATEGIES[strategy].waits:
             wait_until(lambda: cache.stores.pending.waiting(strategy))
             run(FLUSH[strategy])
         (receipt,) = wait_until(lambda: [r for r in cache.stores.receipts.recent(5) if r.ended])

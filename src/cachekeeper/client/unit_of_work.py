@@ -60,7 +60,7 @@ class UnitOfWork:
         self,
         stores: Stores,
         broker: Broker,
-        submit: Callable[[Request], None],
+        submit: Callable[[Request], object],
         *,
         deadline_s: float,
         strategy: str,
