@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from cachekeeper.core.dead import Kind
 from cachekeeper.core.receipt import Status
 from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.strategy import Strategy
+from cachekeeper.names import Task
+from cachekeeper.services.recover import GIVEN_UP
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.records import (
@@ -167,8 +170,9 @@ def test_whoever_waits_for_what_was_given_up_is_told_and_the_work_is_kept(
     assert receipt.status is Status.FAILED
     assert receipt.error
     (letter,) = wiring.dead_letters.recent(10)
-    assert letter["reason"]
-    assert "file:1.0" in str(letter["request"])
+    assert (letter.reason, letter.kind) == (GIVEN_UP, Kind.GAVE_UP)
+    assert (letter.task, letter.names) == (Task.INVALIDATE, ["file:1.0"])
+    assert (letter.attempts, letter.first_seen) == (ATTEMPTS + 1, 1.0)
     wiring.cache.close()
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.device import PREFETCH
 from cachekeeper.names import Task
 from tests.support import wait_until
-from tests.tasks.conftest import Letter, Run, Send
+from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
 
 
@@ -88,7 +89,10 @@ def test_a_folder_that_the_origin_does_not_have_is_buried(
     send: Send, letter: Callable[[], Letter]
 ) -> None:
     send(Task.PREFETCH, device="phone", path="nowhere/a.jpg")
-    assert "nowhere/a.jpg" in letter()["reason"]
+    found = letter()
+    assert "nowhere/a.jpg" in found.reason
+    assert (found.kind, found.attempts) == (Kind.PERMANENT, 1)
+    assert found.names == ["phone", "nowhere/a.jpg"]
 
 
 def test_a_prediction_is_dropped_when_the_origin_stays_away(

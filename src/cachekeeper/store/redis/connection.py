@@ -23,7 +23,14 @@ from cachekeeper.store.redis.sockets import Sockets
 Arg = str | bytes | int | float
 
 #: What scripts are made of besides their own file.
-PARTS = {"fill": ["link"], "link": ["link"], "prune": ["link"]}
+PARTS = {
+    "bury": ["dead"],
+    "dead_remove": ["dead"],
+    "fill": ["link"],
+    "link": ["link"],
+    "prune": ["link"],
+    "requeue": ["dead"],
+}
 
 
 class Script(NamedTuple):

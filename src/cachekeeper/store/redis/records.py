@@ -1,4 +1,4 @@
-"""Receipts, the pending sets of strategies that wait, dead letters and activity, in Redis."""
+"""Receipts, the pending sets of strategies that wait, and activity, in Redis."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 from cachekeeper.core.receipt import Receipt, pending_receipt
 from cachekeeper.core.request import Request, request_from_wire
 from cachekeeper.core.strategy import Strategy
+from cachekeeper.names import Task
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
+from cachekeeper.store.redis.dead import BOUNDS, letters_of
 
 ATTEMPTS = 4  # claims of one request before it is buried
 REAP_AT_MOST = 1000
-DEAD_KEPT = 1000
 SAVED_AT_ONCE = 500
 RING_S = 30  # for whoever waits just now; others look at the receipt
 ACTIVITY_KEPT_S = 7 * 86400
@@ -34,6 +35,19 @@ class RedisReceipts:
     def open(self, receipt: Receipt) -> None:
         """Write the receipt of a request that is about to be sent, unless there is one already."""
         self._save([receipt], only_new=True)
+
+    def reopen(self, receipt: Receipt) -> None:
+        """Put the receipt of a request that begins anew in the place of a failed one or of none."""
+        self._reopen(receipt.id, receipt.submitted, receipt.to_json())
+
+    def forget_failed(self, request_id: str) -> None:
+        """Forget a receipt that failed, so that its request is accepted as if it were new."""
+        self._reopen(request_id, 0.0, "")
+
+    def _reopen(self, request_id: str, submitted: float, receipt: str) -> None:
+        layout, keep = self._c.layout, max(1, int(self._keep_s))
+        keys = [layout.records, layout.receipt(request_id), layout.ended(request_id)]
+        self._c.run("reopen", keys, [keep, request_id, submitted, receipt])
 
     def _save(self, receipts: list[Receipt], *, only_new: bool) -> None:
         layout, keep = self._c.layout, max(1, int(self._keep_s))
@@ -109,9 +123,9 @@ class RedisPending:
         The latter are dead letters, with the reason.
         """
         layout = self._c.layout
-        keys = [layout.inflight, layout.attempts, layout.requests, layout.dead]
+        keys = [layout.inflight, layout.attempts, layout.requests, *letters_of(layout)]
         limits: list[Arg] = [REAP_AT_MOST, ATTEMPTS, layout.pending("")]
-        args: list[Arg] = [now, *limits, reason, DEAD_KEPT]
+        args: list[Arg] = [now, *limits, Task.INVALIDATE, reason, *BOUNDS]
         requeued, given_up = self._c.run("requeue", keys, args)
         return int(requeued), [request_from_wire(json.loads(raw)) for raw in given_up]
 
@@ -135,27 +149,6 @@ class RedisPending:
             with reachable():
                 self._c.redis.hdel(layout.requests, *orphans)
         return len(orphans)
-
-
-class RedisDeadLetters:
-    """Work that was given up, with the reason; the newest first, a bounded list."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
-
-    def bury(self, work: object, reason: str, now: float) -> None:
-        """Keep what could not be done."""
-        letter = json.dumps({"at": now, "reason": reason, "request": work}, default=repr)
-        with reachable(), self._c.redis.pipeline() as pipe:
-            pipe.lpush(self._c.layout.dead, letter)
-            pipe.ltrim(self._c.layout.dead, 0, DEAD_KEPT - 1)
-            pipe.execute()
-
-    def recent(self, limit: int) -> list[dict[str, object]]:
-        """The newest letters."""
-        with reachable():
-            found = self._c.redis.lrange(self._c.layout.dead, 0, limit - 1)
-        return [json.loads(raw) for raw in found]
 
 
 class RedisActivity:

@@ -2,23 +2,34 @@
 --
 -- Those claimed too often become dead letters, in the same step.
 --
--- KEYS  inflight, attempts, requests, dead
--- ARGV  now (s), at most, attempts allowed, prefix of the pending sets, reason, letters kept
+-- KEYS  inflight, attempts, requests, order, letters and figures of the dead letters
+-- ARGV  now (s), at most, attempts allowed, prefix of the pending sets, task of a request, reason,
+--       letters kept, bytes kept
 -- returns {requeued, {request given up, ...}}
-local requeued, given_up = 0, {}
-for _, claim in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
+local dead = {order = KEYS[4], letters = KEYS[5], figures = KEYS[6]}
+local now, requeued, given_up = ARGV[1], 0, {}
+
+local function letter(id, request, attempts)
+  local known, fields = pcall(cjson.decode, request)
+  local at = known and type(fields) == 'table' and tonumber(fields.at) or tonumber(now)
+  return string.format(
+    '{"work": {"task": %s, "id": %s, "arguments": %s}, "reason": %s, "kind": "gave up", '
+      .. '"attempts": %d, "first_seen": %.6f, "died": %s}',
+    cjson.encode(ARGV[5]), cjson.encode(id), request, cjson.encode(ARGV[6]), attempts, at, now)
+end
+
+for _, claim in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])) do
   local strategy, id = string.match(claim, '^([^|]*)|[^|]*|(.*)$')
   redis.call('ZREM', KEYS[1], claim)
-  if redis.call('HINCRBY', KEYS[2], id, 1) > tonumber(ARGV[3]) then
+  local attempts = redis.call('HINCRBY', KEYS[2], id, 1)
+  if attempts > tonumber(ARGV[3]) then
     local request = redis.call('HGET', KEYS[3], id)
-    redis.call('LPUSH', KEYS[4],
-      '{"at": ' .. ARGV[1] .. ', "reason": ' .. cjson.encode(ARGV[5]) .. ', "request": ' .. request .. '}')
-    redis.call('LTRIM', KEYS[4], 0, ARGV[6] - 1)
+    bury(dead, letter(id, request, attempts), now, ARGV[7], ARGV[8])
     given_up[#given_up + 1] = request
     redis.call('HDEL', KEYS[3], id)
     redis.call('HDEL', KEYS[2], id)
   else
-    redis.call('ZADD', ARGV[4] .. strategy, ARGV[1], id)
+    redis.call('ZADD', ARGV[4] .. strategy, now, id)
     requeued = requeued + 1
   end
 end
