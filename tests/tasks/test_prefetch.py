@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from cachekeeper.client.cache import Cache
 from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.device import PREFETCH
-from cachekeeper.names import Task
+from cachekeeper.names import ROUTES, Task
+from tasks.prefetch import RETRIES
 from tests.support import wait_until
 from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
@@ -96,11 +98,14 @@ def test_a_folder_that_the_origin_does_not_have_is_buried(
 
 
 def test_a_prediction_is_dropped_when_the_origin_stays_away(
-    wiring: Wiring, run: Run, origin: Path
+    wiring: Wiring, send: Send, run: Run, broker_url: str, origin: Path
 ) -> None:
     assert wiring.prefetcher is not None, "made while the folder was there"
     origin.rmdir()
-    given_up = run(Task.PREFETCH, device="phone", path="a.jpg")
-    assert given_up["fetched"] == []
-    assert "origin" in given_up["given_up"]
+    send(Task.PREFETCH, device="phone", path="a.jpg")
+    for _ in range(RETRIES):
+        wait_until(lambda: run(Task.DISPATCH_DUE)["sent"] == 1)
+    with redis.Redis.from_url(broker_url) as broker:
+        wait_until(lambda: not broker.exists(ROUTES[Task.PREFETCH], "unacked"))
+    assert wiring.due.waiting() == 0
     assert wiring.dead_letters.recent(1) == []

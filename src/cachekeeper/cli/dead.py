@@ -30,19 +30,14 @@ NAMES_SHOWN = 40
 REASON_SHOWN = 60
 
 
-class Span(click.ParamType[float]):
-    """A span of time such as ``90s``, ``15m``, ``2h``, ``1d``; becomes seconds."""
-
-    name = "span"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Seconds."""
-        found = re.fullmatch(r"(\d{1,9})([smhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not allowed; allowed: a number and s, m, h or d", param, ctx)
-        return float(found[1]) * UNITS[found[2]]
+def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """A span of time such as ``90s``, ``15m``, ``2h``, ``1d``."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9})([smhd])", value, re.ASCII)
+    if found is None:
+        raise InvalidInput("since", value, "a number and s, m, h or d, such as 90s or 2h")
+    return float(found[1]) * UNITS[found[2]]
 
 
 def selectors(command: Command) -> Command:
@@ -51,7 +46,9 @@ def selectors(command: Command) -> Command:
         click.option("--filter", "text", help="With this text in the reason, the task, its names."),
         click.option("--reason", help="With this text in the reason."),
         click.option("--task", help="Of this task, by its whole name."),
-        click.option("--since", type=Span(), help="Died since then: 90s, 15m, 2h, 1d ago."),
+        click.option(
+            "--since", callback=_seconds, help="Died at most this long ago: 90s, 15m, 2h, 1d."
+        ),
     )
     for option in reversed(options):
         command = option(command)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from cachekeeper.core.dead import Kind, Letter, Selection
 from cachekeeper.core.due import Attempt
 from cachekeeper.core.ports import Accepting, LettersKept, ReopenableReceipts, Sender
 from cachekeeper.core.receipt import Status, failed_receipt, pending_receipt
-from cachekeeper.core.request import Request, request_from_wire
+from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.strategy import STRATEGIES
 from cachekeeper.errors import InvalidInput
 from cachekeeper.names import QUEUES, ROUTES, Task
@@ -58,7 +58,8 @@ class DeadLetterOffice:
         if letter.task not in ROUTES:
             raise InvalidInput("task", letter.task, ", ".join(sorted(ROUTES)))
         if letter.task == Task.INVALIDATE:
-            return request_from_wire(letter.arguments)
+            filled_in = {"id": letter.work.get("id"), "at": letter.first_seen}
+            return make_request(**filled_in | dict(letter.arguments))
         return None
 
     def replay(self, letter: Letter) -> None:
@@ -72,7 +73,7 @@ class DeadLetterOffice:
         """
         request = self.check(letter)
         if request is None:
-            self._send(letter)
+            self._send(letter, letter.arguments)
         else:
             with self._failed_unless_sent(letter, request):
                 self._begin_anew(letter, request)
@@ -82,12 +83,12 @@ class DeadLetterOffice:
         """Forget a letter; False when somebody else has."""
         return self._letters.remove([letter.id]) == 1
 
-    def _send(self, letter: Letter) -> None:
+    def _send(self, letter: Letter, arguments: Mapping[str, object]) -> None:
         queue = letter.work.get("queue")
         again = Attempt(str(letter.work["id"])) if "id" in letter.work else None
         self._sender.send(
             letter.task,
-            letter.arguments,
+            arguments,
             queue=queue if queue in QUEUES else None,
             attempt=again,
         )
@@ -98,7 +99,7 @@ class DeadLetterOffice:
             self._pending.submit(request)
         else:
             self._receipts.reopen(pending_receipt(request))
-            self._send(letter)
+            self._send(letter, request.to_wire())
 
     @contextmanager
     def _failed_unless_sent(self, letter: Letter, request: Request) -> Iterator[None]:
