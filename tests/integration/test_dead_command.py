@@ -20,11 +20,13 @@ from cachekeeper.cli.main import main
 from cachekeeper.core.dead import Kind
 from cachekeeper.core.receipt import Status, failed_receipt
 from cachekeeper.core.request import make_request
+from cachekeeper.core.strategy import CONSISTENCIES, Consistency
 from cachekeeper.local.guardian import Group, stop
 from cachekeeper.local.spawn import Guardian, spawn
-from cachekeeper.names import Queue, Task
+from cachekeeper.names import QUEUES, Queue, Task
 from cachekeeper.settings import PREFIX, Settings
 from cachekeeper.store.redis.dead import RedisDeadLetters
+from tests.support import wait_until
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from cachekeeper.cli.main import main; main()"]
 ROOT = Path(__file__).parents[2]
@@ -61,7 +63,7 @@ def cache(server_url: str, deployment: str, tmp_path: Path) -> Iterator[Cache]:
             opened.stores.receipts.save([failed_receipt(request, "broken", now)])
         yield opened
     with redis.Redis.from_url(broker_url) as broker:
-        broker.delete(Queue.LAZY, Queue.PREFETCH, Queue.IMMEDIATE)
+        broker.delete(*QUEUES)
 
 
 def work(
@@ -247,19 +249,34 @@ def test_without_a_broker_every_letter_stays(
     assert cache.receipt("three").read().status is Status.FAILED
 
 
-def test_a_worker_does_what_is_replayed(
-    run: Run, env: dict[str, str], cache: Cache, tmp_path: Path
+@pytest.mark.slow
+def test_what_fails_in_a_worker_is_tried_again_then_a_letter_then_done(
+    run: Run, call: Callable[..., Any], env: dict[str, str], cache: Cache, tmp_path: Path
 ) -> None:
-    handle = cache.receipt("three")
-    assert run("replay", "--filter", "note:three").returncode == 0
-    argv = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-P", "solo"]
-    with Guardian() as guardian, (tmp_path / "log").open("wb") as output:
-        worker = spawn(
-            [*argv, "-Q", Queue.LAZY], guardian, output=output, env=os.environ | env, cwd=ROOT
-        )
+    """A worker with a child, and beat, which rings for what is due."""
+    connection = cache.stores.connection
+    handle = cache.invalidate("note:five", consistency="eventual")
+    place = connection.layout.marked(handle.id)
+    connection.redis.set(place, "what no mark is", ex=600)
+    argv = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-c", "1", "-B"]
+    argv += ["-s", str(tmp_path / "schedule"), "-Q", Queue.IMMEDIATE]
+    log = tmp_path / "log"
+    with Guardian() as guardian, log.open("wb") as output:
+        worker = spawn(argv, guardian, output=output, env=os.environ | env, cwd=ROOT)
         try:
-            assert handle.wait(DONE_S).status is Status.DONE, (tmp_path / "log").read_text()
+            assert handle.wait(DONE_S).status is Status.FAILED, log.read_text()
+            wait_until(lambda: listed(call, "--filter", handle.id) == ["5"])
+            (letter,) = RedisDeadLetters(connection).load(["5"])
+            assert (letter.kind, letter.attempts) == (Kind.GAVE_UP, 2), log.read_text()
+            assert letter.died - letter.first_seen < CONSISTENCIES[Consistency.EVENTUAL].delay_s
+
+            connection.redis.delete(place)
+            assert run("replay", "--filter", "note:five").returncode == 0
+            assert handle.wait(DONE_S).status is Status.DONE, log.read_text()
         finally:
-            stop([Group.of(worker.pid, grace=5)])
+            stop([Group.of(worker.pid, grace=8)])
             worker.wait()
             guardian.remove(worker.pid)
+    assert cache.settings.broker_url
+    with redis.Redis.from_url(cache.settings.broker_url) as broker:
+        assert not broker.hkeys("unacked"), "every message was acknowledged"

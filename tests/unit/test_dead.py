@@ -15,8 +15,9 @@ from cachekeeper.errors import ForbiddenPath, InvalidInput, OriginMissing, Origi
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
 )
-objects = st.dictionaries(st.text(), json_values)
+objects = st.dictionaries(st.text(), json_values, max_size=3)
 times = st.floats(0, 1e11)
 
 
