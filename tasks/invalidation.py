@@ -61,14 +61,16 @@ def _invalidate(task: Task, values: tuple[Any, ...], fields: dict[str, Any]) -> 
     try:
         check_fields(values, fields, [field.name for field in dataclasses.fields(Request)])
         request = make_request(**given)
+        if STRATEGIES[request.strategy].waits:
+            return {"waiting": services(task).cache.stores.pending.submit(request)}
     except InvalidInput as error:
         bury(task, {**fields, "arguments": list(values)} if values else fields, error)
-    if STRATEGIES[request.strategy].waits:
-        return {"waiting": services(task).cache.stores.pending.submit(request)}
     try:
         return _brief(services(task).invalidator.run([request]))
     except CacheUnavailable:
         raise
+    except InvalidInput as error:  # of its id, whose receipt is another request's
+        bury(task, fields, error)
     except Exception as error:  # whatever it was, the request must not vanish
         rule, wire = CONSISTENCIES[request.consistency], request.to_wire()
         again(task, error, wire, retries=rule.retries, within_s=rule.delay_s)

@@ -87,7 +87,9 @@ class Settings(BaseSettings):
     ttl_default_s: int = Field(3600, ge=1)
     ttl_min_s: int = Field(60, ge=1)
     ttl_max_s: int = Field(86400, ge=1)
-    memory_bytes: ByteSize = Field(_size("64MiB"), ge=0)
+    memory_bytes: ByteSize = Field(
+        _size("64MiB"), ge=0, description="values in memory, with all that is kept about them"
+    )
     redis_value_bytes: ByteSize = Field(
         _size("256KiB"), ge=0, description="larger values go to the disk tier only"
     )

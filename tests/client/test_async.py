@@ -360,10 +360,10 @@ class TestTheRest:
 
     def test_pins(self, site: Settings) -> None:
         async def main() -> None:
-            small = site.model_copy(update={"memory_bytes": 10})
+            small = site.model_copy(update={"memory_bytes": 10_000})
             async with AsyncCache(small) as cache:
                 notes = cache.namespace("note")
-                notes.loader(lambda _: b"12345678")
+                notes.loader(lambda _: bytes(6000))
                 await notes.get("a")
                 with pytest.raises(QuotaExceeded):
                     cache.pin("note:a")
@@ -451,6 +451,11 @@ def test_without_its_server_reads_go_to_the_loaders(site: Settings, tmp_path: Pa
         names = [str(i) for i in range(2 * LOADERS_AT_ONCE)]
         assert len(await library.books.get_many(names)) == len(names)
         assert cache.stats()["bypass"] >= len(names)
+        one, other = cache.namespace("here"), cache.namespace("there")
+        one.loader(other.get)
+        other.loader(one.get)
+        with pytest.raises(InvalidInput, match="here:a"):
+            await one.get("a")
         await cache.close()
 
     run(main)

@@ -136,10 +136,12 @@ class TestTheCache:
         assert book.notes.lookup("milk").state == "missing"
         cache.pin("note:bread")
         cache.unpin("note:bread")
-        with MemoryCache(Settings(memory_bytes=10)) as small:
-            Notebook(small).notes.get("bread")
+        with MemoryCache(Settings(memory_bytes=10_000)) as small:
+            large = small.namespace("large")
+            large.loader(lambda _: bytes(6000))
+            large.get("a")
             with pytest.raises(QuotaExceeded):
-                small.pin("note:bread")
+                small.pin("large:a")
 
     def test_mistakes_are_refused_as_by_a_real_cache(self, cache: MemoryCache) -> None:
         for mistake in (

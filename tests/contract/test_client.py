@@ -239,7 +239,7 @@ def test_what_was_read_while_the_server_was_away_is_stored_nowhere(
 def test_a_node_with_a_long_lease_keeps_it(given: Settings) -> None:
     """It asks for the log and waits for an answer: not longer than a socket does."""
     stores = opened(given)
-    memory = MemoryTier(1000, lease_clock)
+    memory = MemoryTier(10_000, lease_clock)
     node = Node(stores.nodes, memory, lease_s=20)
     first = memory.lease_until
     try:
@@ -258,7 +258,7 @@ def test_strict_outwaits_a_node_that_another_invalidation_gave_up_on(given: Sett
     given = but(given, lease_s=1.0, ack_timeout_s=0.2)  # long enough for a busy machine
     wiring = Wiring(given)
     stores = wiring.cache.stores
-    memory = MemoryTier(1000, lease_clock)
+    memory = MemoryTier(10_000, lease_clock)
     try:
         joined = stores.nodes.join("slow-node")
         memory.open(joined)

@@ -147,12 +147,5 @@ class TestReceiptsThatBeginAnew:
     def test_one_that_is_done_stays(self, receipts: RedisReceipts) -> None:
         receipts.save([self.done()])
         receipts.reopen(pending_receipt(self.request))
-        receipts.forget_failed("a")
         assert receipts.load("a") == self.done()
         assert receipts.listen("a", 1) == self.done()
-
-    def test_one_that_failed_can_be_forgotten(self, receipts: RedisReceipts) -> None:
-        receipts.save([failed_receipt(self.request, "broken", 2)])
-        receipts.forget_failed("a")
-        assert receipts.load("a") is None
-        assert receipts.listen("a", 0.05) is None

@@ -17,6 +17,7 @@ from tests.contract.conftest import but, marked
 from tests.support import wait_until
 
 KIB = 1024
+ROOM = 20 * KIB
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ class TestPins:
 
     @pytest.fixture
     def cache(self, given: Settings) -> Iterator[Cache]:
-        with Cache(but(given, memory_bytes=10 * KIB)) as cache:
+        with Cache(but(given, memory_bytes=ROOM)) as cache:
             cache.namespace("page").loader(lambda _: b"." * KIB)
             yield cache
 
@@ -302,7 +303,7 @@ class TestPins:
         cache.pin("page:5")
         self.crowd(cache)
         assert {pages.lookup(str(i)).tier for i in range(1, 6)} == {"memory"}
-        assert cache._memory.bytes <= 10 * KIB
+        assert cache._memory.bytes <= ROOM
 
     def test_malformed_keys_are_refused(self, cache: Cache) -> None:
         for call in (cache.pin, cache.unpin):
@@ -320,4 +321,4 @@ class TestPins:
             pages.get(str(i)) if i % 2 else None
         for i in range(20):
             pages.get(str(i))
-        assert cache._memory.bytes <= 10 * KIB
+        assert cache._memory.bytes <= ROOM

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -14,10 +16,13 @@ from cachekeeper.core.dead import Kind
 from cachekeeper.core.receipt import Status
 from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.strategy import Strategy
+from cachekeeper.errors import InvalidInput
 from cachekeeper.names import Task
 from cachekeeper.services.recover import GIVEN_UP
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.connection import Connection
+from cachekeeper.store.redis.dead import RedisDeadLetters
+from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.records import (
     ATTEMPTS,
     RedisPending,
@@ -53,6 +58,19 @@ def claim(pending: RedisPending, token: str = "t", at_most: int = 100) -> list[s
     return [claimed.id for claimed in found]
 
 
+def again(first: Request) -> Request:
+    """The same request, sent at another time."""
+    return dataclasses.replace(first, at=first.at + 100, reason="sent again")
+
+
+def do(pending: RedisPending, connection: Connection, asked: Request) -> None:
+    """Submit a request, and do it as a worker does."""
+    pending.submit(asked)
+    claim(pending)
+    RedisMarks(connection, KEEP_S).mark(asked, time.time())
+    assert pending.complete(Strategy.SCHEDULED, "t", [asked.id]) == 1
+
+
 def overdue(pending: RedisPending) -> tuple[int, list[str]]:
     """As if every claimer had died a while ago: how many wait again, and which were given up."""
     requeued, given_up = pending.requeue_overdue(time.time() + 3600, "too often")
@@ -85,16 +103,66 @@ def test_the_same_request_twice_waits_once(pending: RedisPending) -> None:
 def test_a_request_that_is_done_is_not_done_again(
     pending: RedisPending, connection: Connection
 ) -> None:
+    do(pending, connection, request("a"))
+    pending.submit(again(request("a")))
+    assert claim(pending) == []
+
+
+def test_a_request_that_was_given_up_may_be_sent_again(
+    pending: RedisPending, connection: Connection
+) -> None:
     pending.submit(request("a"))
     claim(pending)
-    receipts = RedisReceipts(connection, KEEP_S)
-    done = receipts.load("a")
-    assert done is not None
-    done.status = Status.DONE
-    receipts.save([done])
-    assert pending.complete(Strategy.SCHEDULED, "t", ["a"]) == 1
-    pending.submit(request("a"))
-    assert claim(pending) == []
+    pending.bury(Strategy.SCHEDULED, "t", "a", {}, "a reason")
+    assert pending.submit(request("a")) == 1
+    assert claim(pending) == ["a"]
+    receipt = RedisReceipts(connection, KEEP_S).load("a")
+    assert receipt is not None
+    assert receipt.status is Status.PENDING
+
+
+class TestAnIdUsedTwice:
+    """The same work once; for other work it is refused, and never taken for done."""
+
+    OTHERS: ClassVar = {
+        "another key": {"keys": ["file:other"]},
+        "a tag of that name": {"keys": [], "tags": ["file:1.0"]},
+        "one key more": {"keys": ["file:1.0", "file:2"]},
+        "that value alone": {"keys": ["file:1.0"], "cascade": False},
+    }
+
+    @pytest.fixture(params=OTHERS.values(), ids=list(OTHERS))
+    def other(self, request: pytest.FixtureRequest) -> Request:
+        return make_request(**{"id": "a", "at": 1.0, "strategy": "scheduled"} | request.param)
+
+    def test_while_it_waits(self, pending: RedisPending, other: Request) -> None:
+        pending.submit(request("a"))
+        for _ in range(2):
+            with pytest.raises(InvalidInput, match=r"^id: 'a'"):
+                pending.submit(other)
+            pending.submit(again(request("a")))
+        assert pending.claim(Strategy.SCHEDULED, "t", 5, time.time() + 60) == [request("a")]
+
+    def test_while_it_is_done(self, pending: RedisPending, other: Request) -> None:
+        pending.submit(request("a"))
+        claim(pending)
+        with pytest.raises(InvalidInput, match=r"^id: 'a'"):
+            pending.submit(other)
+
+    def test_after_it_was_done(
+        self, pending: RedisPending, connection: Connection, other: Request
+    ) -> None:
+        do(pending, connection, request("a"))
+        with pytest.raises(InvalidInput, match=r"^id: 'a'"):
+            pending.submit(other)
+        assert claim(pending) == []
+
+    def test_it_is_marked_for_the_first_alone(self, connection: Connection, other: Request) -> None:
+        marks = RedisMarks(connection, KEEP_S)
+        first = marks.mark(request("a"), 1.0)
+        with pytest.raises(InvalidInput, match=r"^id: 'a'"):
+            marks.mark(other, 1.0)
+        assert marks.mark(again(request("a")), 2.0) == first == marks.now()
 
 
 def test_the_oldest_are_claimed_first_and_no_more_than_asked_for(pending: RedisPending) -> None:
@@ -193,6 +261,76 @@ def test_what_is_given_up_outlives_a_worker_that_dies_while_it_buries_it(
         assert wiring.dead_letters.recent(10)
     finally:
         wiring.cache.close()
+
+
+#: What a stored request may be when another version, or a hand, has written it.
+UNREADABLE: dict[str, bytes | None] = {
+    "no JSON": b"{",
+    "no text": b"\xff\xfe",
+    "no object": b"[1, 2]",
+    "nothing": b"{}",
+    "nested too deep": b"[" * 100_000,
+    "a key that is none": b'{"id": "bad", "at": 1, "keys": ["no colon"], "strategy": "scheduled"}',
+    "a field of the future": b'{"id": "bad", "at": 1, "keys": ["a:b"], "later": 1}',
+    "another's": b'{"id": "other", "at": 1, "keys": ["a:b"], "strategy": "scheduled"}',
+    "another strategy's": b'{"id": "bad", "at": 1, "keys": ["a:b"], "strategy": "lazy"}',
+    "gone": None,
+}
+
+
+def spoil(connection: Connection, stored: bytes | None) -> None:
+    """Make the request of the id "bad" one that can't be read."""
+    if stored is None:
+        connection.redis.hdel(connection.layout.requests, "bad")
+    else:
+        connection.redis.hset(connection.layout.requests, "bad", stored)
+
+
+@pytest.mark.parametrize("stored", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_can_not_be_read_is_put_aside_with_its_reason_and_the_rest_goes_on(
+    pending: RedisPending, connection: Connection, stored: bytes | None
+) -> None:
+    for at, name in enumerate(["first", "bad", "last", "later"]):
+        pending.submit(request(name, at + 0.5))
+    spoil(connection, stored)
+
+    assert claim(pending, at_most=3) == ["first", "last", "later"], "a full batch all the same"
+
+    (letter,) = RedisDeadLetters(connection).recent(10)
+    assert "bad" in str(letter.reason)
+    receipt = RedisReceipts(connection, KEEP_S).load("bad")
+    assert receipt is not None
+    assert (receipt.status, receipt.error) == (Status.FAILED, letter.reason)
+    assert overdue(pending) == (3, []), "it does not come back"
+    assert pending.orphans() == 0
+
+
+def test_a_batch_of_what_can_not_be_read_holds_up_nothing(
+    pending: RedisPending, connection: Connection
+) -> None:
+    for i in range(5):
+        pending.submit(request(f"bad{i}", i))
+        connection.redis.hset(connection.layout.requests, f"bad{i}", "{")
+    pending.submit(request("good", 9))
+    assert claim(pending, at_most=2) == ["good"]
+    assert len(RedisDeadLetters(connection).recent(10)) == 5
+
+
+@pytest.mark.parametrize("stored", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_can_not_be_read_and_was_claimed_too_often_is_given_up(
+    pending: RedisPending, connection: Connection, stored: bytes | None
+) -> None:
+    """As a claimer leaves it that dies just then."""
+    pending.submit(request("bad"))
+    pending.submit(request("good"))
+    for _ in range(ATTEMPTS):
+        claim(pending)
+        overdue(pending)
+    claim(pending)
+    spoil(connection, stored)
+    assert "good" in overdue(pending)[1]
+    assert len(RedisDeadLetters(connection).recent(10)) == 2
+    assert overdue(pending) == (0, [])
 
 
 @odd_ids

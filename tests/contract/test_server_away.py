@@ -15,7 +15,7 @@ from cachekeeper.client.reading import LOADERS_AT_ONCE
 from cachekeeper.core.request import make_request
 from cachekeeper.core.stamps import source_of_key
 from cachekeeper.core.strategy import Strategy
-from cachekeeper.errors import BrokerUnavailable, CacheUnavailable
+from cachekeeper.errors import BrokerUnavailable, CacheUnavailable, InvalidInput
 from cachekeeper.settings import Settings
 from tests.contract.conftest import OwnServer, but, marked
 from tests.support import wait_until
@@ -78,6 +78,16 @@ class TestDown:
             made = list(threads.map(pages.get, map(str, range(LOADERS_AT_ONCE))))
         assert made == [b"page of %d" % i for i in range(LOADERS_AT_ONCE)]
         assert time.monotonic() - began < 4
+
+    def test_a_loader_that_reads_its_own_key_is_told_so(
+        self, own_server: OwnServer, cache: Cache
+    ) -> None:
+        parts, pages = cache.namespace("part"), cache.namespace("page")
+        parts.loader(pages.get)
+        pages.loader(parts.get)
+        own_server.stop()
+        with pytest.raises(InvalidInput, match="page:a"):
+            pages.get("a")
 
     def test_memory_serves_until_its_lease_is_over(
         self, own_server: OwnServer, given: Settings
@@ -260,6 +270,19 @@ class TestFull:
             wait_until(lambda: memory.lease_until > first, 3)
             assert nodes.fence(memory.applied.epoch + 1) == [before]
             wait_until(lambda: node.id != before and nodes.renew(node.id, memory.applied), 3)
+
+    def test_who_waits_for_a_node_is_rung(self, full: redis.Redis, given: Settings) -> None:
+        with Cache(given) as cache:
+            self.fill_up(full)
+            nodes, layout = cache.stores.nodes, cache.stores.connection.layout
+            nodes.join("late")
+            moment = marked(cache.stores.marks, "part:a")
+            with ThreadPoolExecutor(1) as threads:
+                asked = threads.submit(nodes.wait, moment.epoch, 1.5)
+                wait_until(lambda: full.exists(layout.waiting))
+                assert nodes.renew("late", moment)
+                _, acks = asked.result()
+            assert acks["late"] == min(acks.values()) == moment.epoch
 
     def test_a_value_is_made_and_returned_though_it_can_not_be_stored(
         self, full: redis.Redis, given: Settings

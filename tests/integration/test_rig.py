@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import uuid
+from typing import Any
 
 import psutil
 import pytest
@@ -91,6 +93,31 @@ def test_a_request_is_done_in_a_worker_process(celery_setup: CeleryTestSetup, ca
     assert receipt.removed == {"disk": 3, "redis": 3}
     assert receipt.worker_pid in processes(worker) - {os.getpid()}
     assert held(cache, keys) == set()
+
+
+def test_a_dashboard_hears_of_a_task_from_its_coming_to_its_end(
+    celery_setup: CeleryTestSetup, cache: Cache
+) -> None:
+    app = celery_setup.worker.app
+    heard: list[dict[str, Any]] = []
+    with app.connection_for_read() as asked:
+        receiver = app.events.Receiver(asked, handlers={"*": heard.append})
+        with receiver.consumer_context() as (connection, _, _):
+            while not heard:  # a heartbeat, then: it listens
+                connection.drain_events(timeout=DONE_S)
+            cache.invalidate("photo:a", reason="an edit")
+            while heard[-1]["type"] != "task-succeeded":
+                connection.drain_events(timeout=DONE_S)
+    of_tasks = [event for event in heard if event["type"].startswith("task-")]
+    assert [event["type"] for event in of_tasks] == [
+        "task-received",
+        "task-started",
+        "task-succeeded",
+    ]
+    assert of_tasks[0]["name"] == Task.INVALIDATE
+    assert of_tasks[0]["args"] == "()"
+    shown = ast.literal_eval(of_tasks[0]["kwargs"])
+    assert (shown["keys"], shown["reason"]) == (["photo:a"], "an edit")
 
 
 def test_a_killed_child_hands_its_request_back(celery_setup: CeleryTestSetup, cache: Cache) -> None:

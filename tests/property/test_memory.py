@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, own_sources
 from cachekeeper.store.memory import MemoryTier
 
-CAPACITY = 100
+CAPACITY = 20_000
+FITS = CAPACITY // 2  # whatever marks there are, and whatever is kept about an entry
 LEASE_S = 10.0
 
 KEYS = [f"a:{i}" for i in range(6)]
@@ -20,7 +21,7 @@ KEYS = [f"a:{i}" for i in range(6)]
 keys = st.sampled_from(KEYS)
 sources = st.sampled_from([*(f"k:a:{i}" for i in range(4)), "t:x", "n:a"])
 several = st.sets(sources, min_size=1, max_size=3)
-sizes = st.sampled_from([0, 1, 10, 30, 50, 99, 100, 101, 500])
+sizes = st.sampled_from([0, 1, 2000, 5000, FITS, CAPACITY, 5 * CAPACITY])
 
 
 @dataclass
@@ -127,7 +128,7 @@ class Memory(RuleBasedStateMachine):
         late = epoch < self.floor or any(
             epoch < self.marks.get(s, 0) <= known_here for s in made_from
         )
-        if late or histories_ago or not self.open or size > CAPACITY:
+        if late or histories_ago or not self.open or size > FITS:
             assert stored is None
         else:
             assert stored == found
@@ -167,7 +168,7 @@ class Memory(RuleBasedStateMachine):
         assert self.now < known.expires
         assert found.moment == self.tier.applied <= self.moment(self.server)
 
-    @rule(key=keys, size=st.integers(0, CAPACITY))
+    @rule(key=keys, size=st.integers(0, FITS))
     def holds(self, key: str, size: int) -> None:
         """What was taken in last is there, if the process may serve at all."""
         moment = self.moment(self.server)
@@ -216,7 +217,7 @@ class Memory(RuleBasedStateMachine):
     @invariant()
     def the_bound_holds(self) -> None:
         assert 0 <= self.tier.bytes <= CAPACITY
-        assert self.open or self.tier.bytes == 0
+        assert self.open or len(self.tier) == 0
 
     @invariant()
     def nothing_is_served_that_the_model_does_not_hold(self) -> None:
@@ -226,7 +227,9 @@ class Memory(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.time.stop()
         self.tier.remove(KEYS)
-        assert (len(self.tier), self.tier.bytes) == (0, 0)
+        assert (len(self.tier), self.tier._bytes, self.tier._by_source) == (0, 0, {})
+        self.tier.shut()
+        assert self.tier.bytes == 0
 
 
 TestMemory = Memory.TestCase

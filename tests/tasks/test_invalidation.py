@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cachekeeper.client.cache import FLUSH, Cache
+from cachekeeper.core.dead import Letter
 from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.request import Request
 from cachekeeper.core.strategy import STRATEGIES, Consistency, Strategy
@@ -80,6 +82,24 @@ def test_the_same_request_twice_is_marked_once(
     assert stores.marks.now().epoch == 2
 
 
+@pytest.mark.parametrize("strategy", Strategy)
+def test_an_id_that_was_used_for_other_keys_is_refused_and_buried(
+    wiring: Wiring, run: Run, send: Send, letter: Callable[[], Letter], strategy: Strategy
+) -> None:
+    """Taken for the first, what it asks for would never be invalidated."""
+    run(Task.INVALIDATE, id="twice", keys=["photo:a"], strategy=strategy)
+    send(Task.INVALIDATE, id="twice", keys=["photo:b"], strategy=strategy)
+    found = letter()
+    assert found.reason.startswith("id: 'twice'")
+    assert found.names == ["photo:b"]
+    if strategy in FLUSH:
+        run(FLUSH[strategy])
+    run(Task.HEARTBEAT)  # a retry would have come before this
+    assert wiring.dead_letters.recent(10) == [found]
+    receipt = wiring.cache.receipt("twice").read()
+    assert (receipt.status, receipt.names) == (Status.DONE, ["photo:a"])
+
+
 def test_a_request_in_fewest_words(wiring: Wiring, send: Send) -> None:
     task_id = send(Task.INVALIDATE, namespaces=["photo"])
     receipt = wait_until(lambda: wiring.cache.stores.receipts.load(task_id))
@@ -123,6 +143,19 @@ class TestAFlush:
         assert [receipt.batch for receipt in done] == [3, 3, 3, 3, 3, 3, 2, 2], "oldest first"
         assert pending.waiting(Strategy.BACKGROUND) == 0
         assert run(Task.FLUSH_BACKGROUND)["requests"] == 0
+
+    def test_puts_aside_what_can_not_be_done_and_does_the_rest(
+        self, wiring: Wiring, run: Run, letter: Callable[[], Letter]
+    ) -> None:
+        names = ["first", "used", "last"]
+        for name in names:
+            run(Task.INVALIDATE, id=name, keys=[f"photo:{name}"], strategy=Strategy.BACKGROUND)
+        run(Task.INVALIDATE, id="used", keys=["photo:other"])  # while the one of that id waits
+        assert run(Task.FLUSH_BACKGROUND)["requests"] == 2
+        assert letter().names == ["photo:used"]
+        receipts = [wiring.cache.receipt(name).read() for name in names]
+        assert {receipt.status for receipt in receipts} == {Status.DONE}
+        assert wiring.recovery.requeue() == {"requeued": 0, "buried": 0}
 
 
 class TestAGreatPurge:

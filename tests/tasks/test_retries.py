@@ -12,7 +12,8 @@ import pytest
 import redis
 from celery import Celery
 
-from cachekeeper.client.cache import FLUSH, Cache
+from cachekeeper.client.broker import Broker
+from cachekeeper.client.cache import Cache
 from cachekeeper.client.dead import open_dead_letters
 from cachekeeper.core.dead import Kind, Letter, Selection
 from cachekeeper.core.receipt import Receipt, Status
@@ -23,7 +24,7 @@ from cachekeeper.names import FIRST_FAILED, QUEUES, ROUTES, Task
 from cachekeeper.services.dead import DeadLetterOffice
 from cachekeeper.store.redis import due as due_store
 from cachekeeper.store.redis.records import ATTEMPTS
-from tests.support import wait_until
+from tests.support import unused_port, wait_until
 from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
 
@@ -177,55 +178,54 @@ def test_whoever_waits_sees_the_replay_and_not_the_failure(
 
 
 @pytest.mark.parametrize("strategy", [s for s in Strategy if STRATEGIES[s].waits])
+@pytest.mark.parametrize("marked", [True, False], ids=["marked", "not marked"])
 @pytest.mark.parametrize("kept", [True, False], ids=["receipt", "receipt expired"])
-def test_a_request_that_was_given_up_in_its_batch_waits_again(
-    wiring: Wiring, cache: Cache, run: Run, office: DeadLetterOffice, strategy: Strategy, kept: bool
+def test_a_request_that_was_given_up_in_its_batch_is_done_without_waiting_again(
+    wiring: Wiring,
+    cache: Cache,
+    run: Run,
+    office: DeadLetterOffice,
+    strategy: Strategy,
+    marked: bool,
+    kept: bool,
 ) -> None:
-    handle = cache.invalidate("photo:a", strategy=strategy)
+    handle, stores = cache.invalidate("photo:a", strategy=strategy), cache.stores
     for _ in range(ATTEMPTS + 1):
-        assert cache.stores.pending.claim(strategy, "dies", 10, time.time() - 1)
+        (request,) = stores.pending.claim(strategy, "dies", 10, time.time() - 1)
+        if marked:
+            stores.marks.mark(request, time.time())
         run(Task.RECOVER_BATCHES)
     (found,) = wiring.dead_letters.recent(10)
     assert handle.read().status is Status.FAILED
     if not kept:
-        cache.stores.receipts.forget_failed(handle.id)
+        stores.connection.redis.delete(stores.connection.layout.receipt(handle.id))
     office.replay(found)
-    assert handle.read().status is Status.PENDING
-    assert run(FLUSH[strategy])["requests"] == 1
     assert handle.wait(DONE_S).status is Status.DONE
+    assert stores.marks.now().epoch == 1, "its effect is had once"
     assert wiring.dead_letters.recent(10) == []
 
 
-@pytest.mark.parametrize("strategy", [Strategy.IMMEDIATE, Strategy.BACKGROUND])
+@pytest.mark.parametrize("known", [True, False], ids=["receipt", "receipt expired"])
 def test_without_a_broker_a_letter_stays_and_its_receipt_says_failed(
-    wiring: Wiring, cache: Cache, office: DeadLetterOffice, strategy: Strategy
+    wiring: Wiring, cache: Cache, known: bool
 ) -> None:
-    """Only a request that waits needs none."""
-    request = make_request(id=NAME, at=1, keys=["photo:a"], strategy=strategy)
+    request = make_request(id=NAME, at=1, keys=["photo:a"])
     work = {"task": Task.INVALIDATE, "id": NAME, "arguments": request.to_wire()}
     wiring.dead_letters.bury(work, "broken", 2, kind=Kind.GAVE_UP)
-    (found,) = office.find(Selection())
-
-    class Away:
-        def send(self, *_: object, **__: object) -> str:
-            raise BrokerUnavailable("nobody answers")
-
-    stores = cache.stores
-    there = DeadLetterOffice(
-        letters=wiring.dead_letters,
-        receipts=stores.receipts,
-        pending=stores.pending,
-        sender=Away(),
+    if known:
+        wiring.invalidator.refuse(request, ValueError("broken"))
+    broker = Broker(f"redis://127.0.0.1:{unused_port()}/0")
+    office = DeadLetterOffice(
+        letters=wiring.dead_letters, receipts=cache.stores.receipts, sender=broker
     )
-    if strategy is Strategy.BACKGROUND:
-        there.replay(found)
-        assert cache.receipt(NAME).read().status is Status.PENDING
-        return
+    (found,) = office.find(Selection())
     with pytest.raises(BrokerUnavailable):
-        there.replay(found)
+        office.replay(found)
     receipt = cache.receipt(NAME).read()
-    assert (receipt.status, receipt.error) == (Status.FAILED, "broken")
+    assert receipt.status is Status.FAILED
+    assert "broken" in receipt.error
     assert wiring.dead_letters.recent(10) == [found]
+    broker.close()
 
 
 @pytest.mark.parametrize(

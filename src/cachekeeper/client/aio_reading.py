@@ -7,13 +7,14 @@ is awaited, so loaders may nest to any depth in a pool of any size.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
-from contextvars import ContextVar, copy_context
+from contextlib import AbstractContextManager, suppress
+from contextvars import copy_context
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
+from cachekeeper.client.flights import AsyncFlights
 from cachekeeper.client.reading import (
     LOADERS_AT_ONCE,
     WAIT_FOR_ROOM_S,
@@ -23,14 +24,11 @@ from cachekeeper.client.reading import (
 )
 from cachekeeper.client.sources import collecting, is_collecting, note
 from cachekeeper.core.stamps import POISON, Entry, Found, Moment, Stamp
-from cachekeeper.errors import CacheUnavailable, InvalidInput
+from cachekeeper.errors import CacheUnavailable
 
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
 Load = Callable[[], Awaitable[bytes]]
-
-#: The keys whose loaders wait for the one that runs here.
-_making: ContextVar[frozenset[str]] = ContextVar("cachekeeper_making", default=frozenset())
 
 
 class Threads:
@@ -65,7 +63,7 @@ class AsyncReading:
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
-        self._flights = _Flights()
+        self._flights = AsyncFlights()
         self._room = asyncio.BoundedSemaphore(LOADERS_AT_ONCE)
         self._fills: set[asyncio.Task[Found]] = set()
 
@@ -80,15 +78,15 @@ class AsyncReading:
             InvalidInput: the loader of the key reads the key.
             CacheUnavailable: the server is down, and too many loaders are at work already.
         """
-        if key in _making.get():
-            raise InvalidInput("key", key, "a key that its own loader does not read")
+        self._flights.check(key)
         try:
             found = await self._threads.run(reading.peek, key)
             if found is None:
                 found = await self._to_the_end(self._make(key, reading, recipe(), load))
         except CacheUnavailable:
             reading.statistics.count("bypass")
-            found = await self._bypass(recipe(), load)
+            with self._flights.alone(key):
+                found = await self._bypass(recipe(), load)
         note(key, found)
         return found.entry
 
@@ -111,7 +109,6 @@ class AsyncReading:
             held = await self._threads.run(held_or_now)
             if isinstance(held, Found):
                 return held
-            _making.set(_making.get() | {key})  # of this task, and of what its loader begins
             with collecting() as inputs:
                 body = await load()
             reading.statistics.count("loader")
@@ -176,22 +173,3 @@ class AsyncFill:
 
     async def __aexit__(self, *error: Any) -> None:
         self._collecting.__exit__(*error)
-
-
-class _Flights:
-    """One loader at a time for a key; the others wait and find its value in the tiers."""
-
-    def __init__(self) -> None:
-        self._flights: dict[str, tuple[asyncio.Lock, int]] = {}
-
-    @asynccontextmanager
-    async def only_one(self, key: str) -> AsyncIterator[None]:
-        lock, users = self._flights.get(key, (asyncio.Lock(), 0))
-        self._flights[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._flights.pop(key)
-            if users > 1:
-                self._flights[key] = (lock, users - 1)

@@ -12,6 +12,5 @@ def open_dead_letters(cache: Cache) -> DeadLetterOffice:
     return DeadLetterOffice(
         letters=RedisDeadLetters(cache.stores.connection),
         receipts=cache.stores.receipts,
-        pending=cache.stores.pending,
         sender=cache.broker,
     )

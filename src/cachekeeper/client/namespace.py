@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from cachekeeper.client.fill import Fill
@@ -57,7 +57,9 @@ class Namespace:
         """The value, made by the loader when no tier holds it fresh.
 
         Raises:
-            InvalidInput: the key is malformed, or the namespace has no loader.
+            InvalidInput: the key is malformed, the namespace has no loader, or the loader reads
+                the key that it is to make.
+            CacheUnavailable: the server is down, and too many loaders are at work already.
         """
         # What memory holds was checked when it was filled; a loader's reads have to be noted.
         if not is_collecting() and (entry := self._hit(self._prefix + rest)) is not None:
@@ -97,7 +99,10 @@ class Namespace:
         """Have values ready, ``at_once`` loaders at a time; returns how many were not."""
         cold = [rest for rest in dict.fromkeys(rests) if self.lookup(rest).state != "fresh"]
         with ThreadPoolExecutor(at_once) as pool:
-            deque(pool.map(self.entry, cold), maxlen=0)
+            # In the context of the caller, so that a loader that warms is known to wait.
+            warmed = [pool.submit(copy_context().run, self.entry, rest) for rest in cold]
+        for each in warmed:
+            each.result()
         return len(cold)
 
     def recipe(self, rest: str) -> Recipe:

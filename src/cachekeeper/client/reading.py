@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
+from cachekeeper.client.flights import Flights
 from cachekeeper.client.sources import collecting, is_collecting, note
 from cachekeeper.core.ports import SharedTier, Tier
 from cachekeeper.core.stamps import POISON, Entry, Found, Moment, Stamp, merged, stamp_of_tags
@@ -57,7 +58,7 @@ class ReadThrough:
     def __init__(self, tiers: Sequence[Tier], marks: RedisMarks, graph: RedisGraph) -> None:
         self._tiers, self._marks, self._graph = tiers, marks, graph
         self._shared = [tier for tier in tiers if tier.name != "memory"]
-        self._flights, self._bypass = _Flights(), _Bypass()
+        self._flights, self._bypass = Flights(), _Bypass()
         self.statistics = Statistics([tier.name for tier in self._shared])
         self._revive: Callable[[], None] | None = None
 
@@ -67,11 +68,13 @@ class ReadThrough:
         With the cache server down the loader is called, and what it returns is stored nowhere.
 
         Raises:
+            InvalidInput: the loader of the key reads the key.
             CacheUnavailable: the server is down, and too many loaders are at work already.
         """
         if self._revive is not None:
             revive, self._revive = self._revive, None
             revive()
+        self._flights.check(key)
         try:
             found = self.peek(key)
             if found is None:
@@ -79,13 +82,14 @@ class ReadThrough:
                     found = self.peek(key) or self._load(key, recipe())
         except CacheUnavailable:
             self.statistics.count("bypass")
-            found = self._bypass.load(recipe())
+            with self._flights.alone(key):
+                found = self._bypass.load(recipe())
         note(key, found)
         return found.entry
 
     def forked(self, revive: Callable[[], None]) -> None:
         """In the child of a fork: no lock is anybody's; ``revive`` is called by the first read."""
-        self._flights, self._bypass = _Flights(), _Bypass()
+        self._flights, self._bypass = Flights(), _Bypass()
         self.statistics = Statistics(list(self.statistics.counts))
         self._revive = revive
 
@@ -196,25 +200,3 @@ class _Bypass:
                 self._room.release()
         now = time.time()
         return Found(Entry(body, Stamp(POISON), now, now), POISON)
-
-
-class _Flights:
-    """One loader at a time for a key; the others wait and find its value in the tiers."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._flights: dict[str, tuple[threading.RLock, int]] = {}
-
-    @contextmanager
-    def only_one(self, key: str) -> Iterator[None]:
-        with self._lock:
-            lock, users = self._flights.get(key, (threading.RLock(), 0))
-            self._flights[key] = (lock, users + 1)
-        try:
-            with lock:
-                yield
-        finally:
-            with self._lock:
-                lock, users = self._flights.pop(key)
-                if users > 1:
-                    self._flights[key] = (lock, users - 1)

@@ -60,7 +60,10 @@ class Marks(Protocol):
         """The moment."""
 
     def mark(self, request: Request, now: float) -> Moment:
-        """Make stale what was made from the request's seeds; returns the moment."""
+        """Make stale what was made from the request's seeds; returns the moment.
+
+        Raises InvalidInput when the id of the request was used for other names.
+        """
 
 
 class TrimmableMarks(Protocol):
@@ -118,22 +121,15 @@ class ReopenableReceipts(Receipts, Protocol):
     def reopen(self, receipt: Receipt) -> None:
         """Put a receipt in the place of a failed one, or of none."""
 
-    def forget_failed(self, request_id: str) -> None:
-        """Forget a receipt that failed."""
-
-
-class Accepting(Protocol):
-    """Where requests begin to wait."""
-
-    def submit(self, request: Request) -> int:
-        """Append a request, once; returns how many wait in its strategy now."""
-
 
 class Pending(Protocol):
     """Requests that wait for beat or a full batch."""
 
     def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
-        """Take the oldest requests under a token until a deadline."""
+        """Take the oldest requests under a token until a deadline; bury what can't be read."""
+
+    def bury(self, strategy: Strategy, token: str, request: str, work: object, reason: str) -> None:
+        """Give a claimed request up: a dead letter says what was to be done, and why it was not."""
 
     def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:
         """Forget claimed requests that are done."""

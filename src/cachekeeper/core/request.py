@@ -6,6 +6,7 @@ It travels as JSON in the task ``invalidation.request``, whose keyword arguments
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -104,9 +105,25 @@ def make_request(
     return request
 
 
-def request_from_wire(data: Mapping[str, object]) -> Request:
+def request_from_wire(data: object) -> Request:
     """A request from its JSON object. Raises InvalidInput."""
-    return make_request(**dict(data))
+    if not isinstance(data, Mapping):
+        raise InvalidInput("request", data, "an object of its fields")
+    return make_request(**{"id": None, "at": None} | dict(data))
+
+
+def request_from_json(text: str | bytes) -> Request:
+    """A request from JSON. Raises InvalidInput."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidInput("request", text, "JSON") from None
+    return request_from_wire(data)
+
+
+def used_id(request: Request) -> InvalidInput:
+    """The error of a request whose id stands for other work already."""
+    return InvalidInput("id", request.id, "an id of its own; this one was used for other names")
 
 
 def _texts(name: str, value: object) -> Iterable[object]:

@@ -47,6 +47,11 @@ def own_sources(key: str) -> tuple[str, str, str]:
     return f"o:{key}", f"k:{key}", f"n:{key.partition(':')[0]}"
 
 
+def named_key(source: str) -> str | None:
+    """The key that a source names: the opposite of ``source_of_key`` and ``source_of_value``."""
+    return source[2:] if source[:2] in ("k:", "o:") else None
+
+
 class Moment(NamedTuple):
     """A reading of the clock of invalidations."""
 

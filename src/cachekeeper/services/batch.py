@@ -6,7 +6,9 @@ import uuid
 
 from cachekeeper.core.ports import Clock, Pending
 from cachekeeper.core.receipt import Receipt
+from cachekeeper.core.request import Request
 from cachekeeper.core.strategy import Strategy
+from cachekeeper.errors import InvalidInput
 from cachekeeper.services.invalidate import Invalidator
 
 
@@ -29,8 +31,19 @@ class Flusher:
             requests = self._pending.claim(strategy, token, batch, deadline)
             if not requests:
                 break
-            done += self._invalidator.run(requests)
+            done += self._run(strategy, token, requests)
             self._pending.complete(strategy, token, [request.id for request in requests])
             if len(requests) < batch:
                 break
         return done
+
+    def _run(self, strategy: Strategy, token: str, requests: list[Request]) -> list[Receipt]:
+        """Invalidate; one request that never can be is put aside, and the others go on."""
+        try:
+            return self._invalidator.run(requests)
+        except InvalidInput as error:
+            if len(requests) > 1:  # what was done of them already is done once
+                return [done for each in requests for done in self._run(strategy, token, [each])]
+            (request,) = requests
+            self._pending.bury(strategy, token, request.id, request.to_wire(), str(error))
+            return []

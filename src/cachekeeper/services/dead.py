@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from cachekeeper.core.dead import Kind, Letter, Selection
 from cachekeeper.core.due import Attempt
-from cachekeeper.core.ports import Accepting, LettersKept, ReopenableReceipts, Sender
+from cachekeeper.core.ports import LettersKept, ReopenableReceipts, Sender
 from cachekeeper.core.receipt import Status, failed_receipt, pending_receipt
 from cachekeeper.core.request import Request, make_request
-from cachekeeper.core.strategy import STRATEGIES
+from cachekeeper.core.strategy import STRATEGIES, Strategy
 from cachekeeper.errors import InvalidInput
 from cachekeeper.names import QUEUES, ROUTES, Task
 
@@ -23,11 +24,9 @@ class DeadLetterOffice:
         *,
         letters: LettersKept,
         receipts: ReopenableReceipts,
-        pending: Accepting,
         sender: Sender,
     ) -> None:
-        self._letters, self._receipts = letters, receipts
-        self._pending, self._sender = pending, sender
+        self._letters, self._receipts, self._sender = letters, receipts, sender
 
     def find(self, selection: Selection) -> Iterator[Letter]:
         """The letters that are meant, the newest first.
@@ -65,7 +64,8 @@ class DeadLetterOffice:
     def replay(self, letter: Letter) -> None:
         """Do the work after all, as if it were new; the letter goes once that is on its way.
 
-        A request keeps its id, and its receipt begins anew.
+        A request keeps its id, and its receipt begins anew. One that waited for its batch is done
+        without waiting again, behind other work of its strategy.
 
         Raises:
             InvalidInput: it can't be sent again; says why.
@@ -83,23 +83,23 @@ class DeadLetterOffice:
         """Forget a letter; False when somebody else has."""
         return self._letters.remove([letter.id]) == 1
 
-    def _send(self, letter: Letter, arguments: Mapping[str, object]) -> None:
-        queue = letter.work.get("queue")
-        again = Attempt(str(letter.work["id"])) if "id" in letter.work else None
+    def _begin_anew(self, letter: Letter, request: Request) -> None:
+        rule = STRATEGIES[request.strategy]
+        if rule.waits:  # it has waited, and a pending set takes no request that was marked
+            request = replace(request, strategy=Strategy.IMMEDIATE)
+        self._receipts.reopen(pending_receipt(request))
+        self._send(letter, request.to_wire(), rule.queue)
+
+    def _send(
+        self, letter: Letter, arguments: Mapping[str, object], queue: str | None = None
+    ) -> None:
+        came_from = letter.work.get("queue")
         self._sender.send(
             letter.task,
             arguments,
-            queue=queue if queue in QUEUES else None,
-            attempt=again,
+            queue=came_from if came_from in QUEUES else queue,
+            attempt=Attempt(str(letter.work["id"])) if "id" in letter.work else None,
         )
-
-    def _begin_anew(self, letter: Letter, request: Request) -> None:
-        if STRATEGIES[request.strategy].waits:
-            self._receipts.forget_failed(request.id)  # a request that has one is not taken
-            self._pending.submit(request)
-        else:
-            self._receipts.reopen(pending_receipt(request))
-            self._send(letter, request.to_wire())
 
     @contextmanager
     def _failed_unless_sent(self, letter: Letter, request: Request) -> Iterator[None]:

@@ -45,7 +45,11 @@ class Invalidator:
         self._now, self._worker = now, worker
 
     def run(self, requests: Sequence[Request]) -> list[Receipt]:
-        """Invalidate a batch; sending a request twice has its effect once."""
+        """Invalidate a batch; sending a request twice has its effect once.
+
+        Raises:
+            InvalidInput: the id of one was used for other names; those before it are marked.
+        """
         receipts = [self._begin(request, len(requests)) for request in requests]
         strict = any(CONSISTENCIES[request.consistency].verified for request in requests)
         seen = self._mark_and_confirm(requests, receipts, strict=strict)

@@ -24,7 +24,7 @@ class Shelf(MemoryTier):
     def made_from(self, sources: Iterable[str]) -> list[str]:
         """The keys held that any of the sources is a source of, those made first at the front."""
         with self._lock:
-            keys: set[str] = set().union(*(self._by_source.get(s, ()) for s in sources))
+            keys = {key for source in sources for key in self._made_from(source)}
             # A value has all the sources of its inputs, and theirs: more than any of them.
             depth = {key: len(self._entries[key].entry.stamp.sources) for key in keys}
         return sorted(keys, key=lambda key: (depth[key], key))

@@ -16,13 +16,14 @@ from typing import Final
 
 from cachekeeper.client.aio import AsyncCache
 from cachekeeper.errors import CachekeeperError
-from tests.chaos.coherence import removed
 from tests.chaos.coherence.declarer import Declarer, DeclaringCache
 from tests.chaos.coherence.history import Complaints, How, ReadLog
 from tests.chaos.coherence.member import BURST, COLD, FILL
+from tests.chaos.coherence.process import begin
 from tests.chaos.coherence.spaces import AsyncSpaces
 from tests.chaos.coherence.world import (
     DECLARED,
+    HOT,
     HOT_KEYS,
     INPUTS,
     KEYS,
@@ -100,7 +101,7 @@ class AsyncMember:
         self._declarer.saw(KEYS[at], body)
 
     async def _fill(self) -> None:
-        at = self._random.randrange(HOT_KEYS)
+        at = self._random.randrange(self._random.choice((HOT, HOT_KEYS)))  # more of sources
         begin = time.monotonic()
         try:
             body, stored = await self._spaces.fill(KEYS[at])
@@ -149,7 +150,7 @@ async def run(folder: Path, name: str, seed: int, pause_s: float) -> None:
 def main() -> None:
     """Be a member."""
     folder, name, seed, pause_s = sys.argv[1:]
-    removed.apply()
+    begin()
     asyncio.run(run(Path(folder), name, int(seed), float(pause_s)))
 
 

@@ -22,7 +22,8 @@ from cachekeeper.local.services import application_root
 from cachekeeper.local.spawn import Guardian, spawn
 from cachekeeper.names import QUEUES
 from cachekeeper.settings import PREFIX
-from tests.chaos.coherence.history import ASYNC, READ_BYTES, Fault
+from tests.chaos.coherence.history import ASYNC, Answered, Fault
+from tests.chaos.coherence.process import BROKEN
 from tests.chaos.coherence.proxy import HOST, Mode, Proxy
 from tests.chaos.coherence.removed import VARIABLE
 from tests.chaos.coherence.server import Server
@@ -105,7 +106,8 @@ class Cluster:
         self.beat: Actor | None = None
         self._stack = ExitStack()
         self._ending = threading.Event()
-        self._lock = threading.Lock()
+        self._lock, self._counting = threading.Lock(), threading.Lock()
+        self._answered = Answered(self.history)
 
     @property
     def server(self) -> Server:
@@ -147,6 +149,8 @@ class Cluster:
         with self._lock:
             for actor in self.actors:
                 if not self._ending.is_set() and actor.process and actor.process.poll() is not None:
+                    if actor.process.returncode == BROKEN:
+                        raise RuntimeError(f"{actor.name} is broken:\n{self._said()}")
                     self._guardian.remove(actor.pid)
                     self._start(actor)
 
@@ -179,12 +183,15 @@ class Cluster:
                 return
             self.tend()
             time.sleep(0.05)
-        log = (self.folder / "processes.log").read_text(errors="replace")
-        raise TimeoutError(f"not everything runs after {STARTED_S:g} s:\n{log[-3000:]}")
+        raise TimeoutError(f"not everything runs after {STARTED_S:g} s:\n{self._said()}")
+
+    def _said(self) -> str:
+        return (self.folder / "processes.log").read_text(errors="replace")[-3000:]
 
     def reads(self) -> int:
-        """How many reads have been logged by now."""
-        return sum(path.stat().st_size for path in self.history.glob("*.reads")) // READ_BYTES
+        """How many reads have been logged by now that count."""
+        with self._counting:
+            return self._answered.count()
 
     def _sizes(self, actor: Actor, kind: str) -> list[int]:
         return [path.stat().st_size for path in self.history.glob(f"{actor.name}.*{kind}")]

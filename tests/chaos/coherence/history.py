@@ -20,7 +20,7 @@ from tests.chaos.coherence.world import trim
 #: begin, end, place of the key, how, 1 + the tier if one was asked alone, number of the value
 _READ = struct.Struct("<ddHBBI")
 _VALUE = struct.Struct("<IH")
-READ_BYTES = _READ.size
+_HOW_AT = 18  # in a read, where its ``how`` is
 NO_VALUE = 0xFFFFFFFF
 FLUSH_S = 0.1
 #: How the names of those begin that read through an ``AsyncCache``.
@@ -115,6 +115,25 @@ def read_reads(path: Path) -> Iterator[Read]:
     raw = path.read_bytes()
     whole = len(raw) - len(raw) % _READ.size
     return map(Read._make, _READ.iter_unpack(raw[:whole]))
+
+
+class Answered:
+    """How many reads with an answer there are in the logs of a folder, as they grow."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count = folder, 0
+        self._seen: dict[Path, int] = {}
+
+    def count(self) -> int:
+        """So many by now."""
+        for path in self._folder.glob("*.reads"):
+            with path.open("rb") as file:
+                file.seek(self._seen.get(path, 0))
+                new = file.read()
+            new = new[: len(new) - len(new) % _READ.size]
+            self._seen[path] = self._seen.get(path, 0) + len(new)
+            self._count += sum(new[_HOW_AT :: _READ.size].count(how) for how in ANSWERS)
+        return self._count
 
 
 class Write(NamedTuple):

@@ -19,12 +19,13 @@ from pathlib import Path
 from types import FrameType
 
 from cachekeeper.errors import CachekeeperError
-from tests.chaos.coherence import removed
 from tests.chaos.coherence.declarer import Declarer, DeclaringCache
 from tests.chaos.coherence.history import Complaints, How, ReadLog
+from tests.chaos.coherence.process import begin
 from tests.chaos.coherence.spaces import Spaces
 from tests.chaos.coherence.world import (
     DECLARED,
+    HOT,
     HOT_KEYS,
     INPUTS,
     KEYS,
@@ -105,7 +106,7 @@ class Member:
         self._declarer.saw(KEYS[at], body)
 
     def _fill(self) -> None:
-        at = self._random.randrange(HOT_KEYS)
+        at = self._random.randrange(self._random.choice((HOT, HOT_KEYS)))  # more of sources
         begin = time.monotonic()
         try:
             body, stored = self._spaces.fill(KEYS[at])
@@ -196,7 +197,7 @@ class Member:
 def main() -> None:
     """Be a member."""
     folder, name, seed, pause_s = sys.argv[1:]
-    removed.apply()
+    begin()
     Member(Path(folder), name, int(seed), float(pause_s)).run()
 
 

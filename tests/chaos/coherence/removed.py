@@ -110,6 +110,7 @@ def _refusal_of_late_fills() -> None:
     def late(memory: MemoryTier, key: str, found: Found) -> Found | None:
         time.sleep(LATE_S)
         memory._marks.clear()
+        memory._mark_bytes = 0
         memory._floor = 0
         return fill(memory, key, found)
 

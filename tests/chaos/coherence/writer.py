@@ -28,8 +28,8 @@ from cachekeeper.core.request import Request
 from cachekeeper.settings import load
 from cachekeeper.store.redis.connection import meet
 from cachekeeper.store.redis.marks import RedisMarks
-from tests.chaos.coherence import removed
 from tests.chaos.coherence.history import LineLog
+from tests.chaos.coherence.process import begin
 from tests.chaos.coherence.world import Register
 from tests.chaos.coherence.writing import Invalidate, Writer
 from workers.wiring import Wiring
@@ -122,7 +122,7 @@ def main() -> None:
     """Be a writer."""
     folder, name, seed, pause_s, kind, listed = sys.argv[1:]
     sources = [int(source) for source in listed.split(",")]
-    removed.apply()
+    begin()
     die_when_told()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

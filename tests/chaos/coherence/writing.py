@@ -123,6 +123,8 @@ class Writer:
         if cold and self._chance.random() < COLD:
             return [self._chance.choice(cold)]
         hot = [source for source in self._sources if source < HOT]
+        if not hot:
+            return []
         count = min(len(hot), 2) if self._chance.random() < BATCH else 1
         return self._chance.sample(hot, count)
 

@@ -25,6 +25,7 @@ Arg = str | bytes | int | float
 #: What scripts are made of besides their own file.
 PARTS = {
     "bury": ["dead"],
+    "bury_claimed": ["dead"],
     "dead_remove": ["dead"],
     "fill": ["link"],
     "link": ["link"],

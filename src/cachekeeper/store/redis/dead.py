@@ -26,6 +26,25 @@ def letters_of(layout: Layout) -> list[str]:
     return [layout.dead, layout.dead_letters, layout.dead_figures]
 
 
+def letter_text(
+    work: Mapping[str, object],
+    reason: str,
+    now: float,
+    *,
+    kind: Kind = Kind.MALFORMED,
+    attempts: int = 1,
+    first_seen: float | None = None,
+) -> str:
+    """A letter as it is stored. What is too large to be allowed is cut, and malformed."""
+    seen = now if first_seen is None else first_seen
+    letter = Letter("", work, reason[:SHOWN], kind, attempts, seen, now)
+    text = letter.to_json()
+    if len(text) > LONGEST:
+        cut = {name: str(value)[:SHOWN] for name, value in islice(work.items(), READ_AT_ONCE)}
+        text = replace(letter, work=cut, kind=Kind.MALFORMED).to_json()
+    return text
+
+
 class RedisDeadLetters:
     """Work that was given up, with the reason."""
 
@@ -44,15 +63,9 @@ class RedisDeadLetters:
     ) -> str:
         """Keep what could not be done; returns the letter's id.
 
-        ``work`` has the ``task``, its ``id``, ``queue`` and ``arguments``, as far as known. What is
-        too large to be allowed is cut, and malformed.
+        ``work`` has the ``task``, its ``id``, ``queue`` and ``arguments``, as far as known.
         """
-        reason, first_seen = reason[:SHOWN], now if first_seen is None else first_seen
-        letter = Letter("", work, reason, kind, attempts, first_seen, now)
-        text = letter.to_json()
-        if len(text) > LONGEST:
-            cut = {name: str(value)[:SHOWN] for name, value in islice(work.items(), READ_AT_ONCE)}
-            text = replace(letter, work=cut, kind=Kind.MALFORMED).to_json()
+        text = letter_text(work, reason, now, kind=kind, attempts=attempts, first_seen=first_seen)
         return str(self._c.run("bury", self._keys, [text, now, *BOUNDS]))
 
     def newest(self) -> Iterator[Letter]:
@@ -72,7 +85,11 @@ class RedisDeadLetters:
         with reachable():
             found = self._c.redis.hmget(self._c.layout.dead_letters, ids) if ids else []
         named = zip(ids, found, strict=True)
-        return [Letter.from_json(letter_id, raw) for letter_id, raw in named if raw]
+        return [
+            Letter.from_json(letter_id, raw.decode(errors="replace"))
+            for letter_id, raw in named
+            if raw
+        ]
 
     def remove(self, ids: Iterable[str]) -> int:
         """Forget letters; returns how many there were."""

@@ -87,7 +87,7 @@ class Layout:
         return self._key(f"pending:{strategy}")
 
     def marked(self, request: str) -> str:
-        """Hash: the moment at which a request was marked, so that it is marked once."""
+        """Hash: at which moment, and for which sources, a request was marked; so it is, once."""
         return self._key(f"marked:{request}")
 
     def receipt(self, request: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cachekeeper.core.request import Request
+from cachekeeper.core.request import Request, used_id
 from cachekeeper.core.stamps import Moment
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 
@@ -40,12 +40,18 @@ class RedisMarks:
         return moment
 
     def mark(self, request: Request, now: float) -> Moment:
-        """Make everything stale that was made from the request's seeds; returns the moment."""
+        """Make everything stale that was made from the request's seeds; returns the moment.
+
+        Raises:
+            InvalidInput: the id was used for other names; nothing was marked.
+        """
         layout = self._c.layout
         keys = [layout.clock, layout.marks, layout.log, layout.marked(request.id)]
         remember = max(1, int(self._remember_s))
         args: list[Arg] = [remember, request.id, now, request.strategy, request.reason]
         found = self._c.run("mark", keys, [*args, layout.groups_of(""), *request.seeds])
+        if found is None:
+            raise used_id(request)
         moment = Moment(*map(int, found))
         self._c.incarnations.saw(moment)
         return moment

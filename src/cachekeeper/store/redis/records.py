@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from cachekeeper.core.receipt import Receipt, pending_receipt
-from cachekeeper.core.request import Request, request_from_wire
+from cachekeeper.core.receipt import Receipt, Status, pending_receipt
+from cachekeeper.core.request import Request, request_from_json, used_id
 from cachekeeper.core.strategy import Strategy
+from cachekeeper.errors import InvalidInput
 from cachekeeper.names import Task
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
-from cachekeeper.store.redis.dead import BOUNDS, letters_of
+from cachekeeper.store.redis.dead import BOUNDS, letter_text, letters_of
 
 ATTEMPTS = 4  # claims of one request before it is buried
 REAP_AT_MOST = 1000
@@ -38,16 +41,9 @@ class RedisReceipts:
 
     def reopen(self, receipt: Receipt) -> None:
         """Put the receipt of a request that begins anew in the place of a failed one or of none."""
-        self._reopen(receipt.id, receipt.submitted, receipt.to_json())
-
-    def forget_failed(self, request_id: str) -> None:
-        """Forget a receipt that failed, so that its request is accepted as if it were new."""
-        self._reopen(request_id, 0.0, "")
-
-    def _reopen(self, request_id: str, submitted: float, receipt: str) -> None:
         layout, keep = self._c.layout, max(1, int(self._keep_s))
-        keys = [layout.records, layout.receipt(request_id), layout.ended(request_id)]
-        self._c.run("reopen", keys, [keep, request_id, submitted, receipt])
+        keys = [layout.records, layout.receipt(receipt.id), layout.ended(receipt.id)]
+        self._c.run("reopen", keys, [keep, receipt.id, receipt.submitted, receipt.to_json()])
 
     def _save(self, receipts: list[Receipt], *, only_new: bool) -> None:
         layout, keep = self._c.layout, max(1, int(self._keep_s))
@@ -92,24 +88,59 @@ class RedisPending:
         self._c, self._keep_s = connection, keep_s
 
     def submit(self, request: Request) -> int:
-        """Append a request, once; returns how many wait in its strategy now."""
+        """Append a request, once; returns how many wait in its strategy now.
+
+        Raises:
+            InvalidInput: the id was used for other names.
+        """
         layout = self._c.layout
         keys = [
             layout.pending(request.strategy),
             layout.requests,
             layout.receipt(request.id),
+            layout.marked(request.id),
         ]
         receipt = pending_receipt(request).to_json()
         wire = json.dumps(request.to_wire())
-        keep = max(1, int(self._keep_s))
-        return int(self._c.run("submit", keys, [request.id, wire, request.at, receipt, keep]))
+        args: list[Arg] = [request.id, wire, request.at, receipt, max(1, int(self._keep_s))]
+        found = self._c.run("submit", keys, [*args, *request.seeds])
+        if found is None or (found[1] and not _same_work(request, found[1])):
+            raise used_id(request)
+        return int(found[0])
 
     def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
-        """Take the oldest requests under a token; they come back if it is not completed in time."""
+        """Take the oldest requests under a token; they come back if it is not completed in time.
+
+        What can't be read is buried, and others are taken in its place.
+        """
         layout = self._c.layout
         keys = [layout.pending(strategy), layout.inflight, layout.requests]
-        found = self._c.run("claim", keys, [strategy, token, at_most, deadline])
-        return [request_from_wire(json.loads(raw)) for raw in found]
+        requests, wanted = list[Request](), at_most
+        while wanted:
+            found = self._c.run("claim", keys, [strategy, token, wanted, deadline])
+            wanted = 0
+            for name, raw in zip(found[::2], found[1::2], strict=True):
+                request_id = name.decode(errors="backslashreplace")
+                try:
+                    requests.append(_stored(strategy, request_id, raw))
+                except InvalidInput as error:
+                    reason = f"stored request {request_id}: {error}"
+                    self.bury(strategy, token, request_id, raw.decode(errors="replace"), reason)
+                    wanted += 1
+        return requests
+
+    def bury(self, strategy: Strategy, token: str, request: str, work: object, reason: str) -> None:
+        """Give a claimed request up: into the dead letters with ``work``, the receipt says why."""
+        layout, now = self._c.layout, time.time()
+        keys = [layout.inflight, layout.requests, layout.attempts, *letters_of(layout)]
+        name = "stored" if isinstance(work, str) else "arguments"
+        letter = letter_text({"task": Task.INVALIDATE, "id": request, name: work}, reason, now)
+        self._c.run("bury_claimed", keys, [strategy, token, request, letter, now, *BOUNDS])
+        receipts = RedisReceipts(self._c, self._keep_s)
+        receipt = receipts.load(request)
+        if receipt is not None and not receipt.ended:
+            receipt.status, receipt.error, receipt.finished = Status.FAILED, reason, now
+            receipts.save([receipt])
 
     def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:
         """Forget claimed requests; returns how many were still this token's."""
@@ -127,7 +158,11 @@ class RedisPending:
         limits: list[Arg] = [REAP_AT_MOST, ATTEMPTS, layout.pending("")]
         args: list[Arg] = [now, *limits, Task.INVALIDATE, reason, *BOUNDS]
         requeued, given_up = self._c.run("requeue", keys, args)
-        return int(requeued), [request_from_wire(json.loads(raw)) for raw in given_up]
+        readable = list[Request]()
+        for raw in given_up:
+            with suppress(InvalidInput):  # it is a letter all the same
+                readable.append(request_from_json(raw))
+        return int(requeued), readable
 
     def waiting(self, strategy: Strategy) -> int:
         """How many requests wait."""
@@ -187,3 +222,20 @@ class RedisActivity:
         with reachable():
             found = self._c.redis.hgetall(self._c.layout.totals)
         return {name.decode(): float(raw) for name, raw in found.items()}
+
+
+def _stored(strategy: Strategy, request_id: str, raw: bytes) -> Request:
+    """A request that waited. Raises InvalidInput when it is not what its place says."""
+    request = request_from_json(raw)
+    if request.id != request_id:
+        raise InvalidInput("id", request.id, "the id that it is stored under")
+    if request.strategy is not strategy:
+        raise InvalidInput("strategy", request.strategy, f"{strategy}, under which it waited")
+    return request
+
+
+def _same_work(request: Request, stored: bytes) -> bool:
+    try:
+        return request_from_json(stored).seeds == request.seeds
+    except InvalidInput:
+        return False

@@ -2,16 +2,21 @@
 -- Mark sources as invalidated: the one thing that makes old values stale, whatever the strategy.
 -- The groups that a source belongs to are marked with it, and the groups they belong to.
 -- A request that was marked before in this incarnation is not marked again, so that a redelivered
--- one has its effect once. Works when the server is full.
+-- one has its effect once; an id that stood for other sources is refused, not taken for done.
+-- Works when the server is full.
 --
 -- KEYS  clock, marks, log, marked
 -- ARGV  remember (s), request, time (s), strategy, reason, prefix of the memberships, source ...
--- returns {incarnation, epoch}
+-- returns {incarnation, epoch}, nil when refused
 local incarnation = redis.call('HGET', KEYS[1], 'incarnation')
 if not incarnation then
   return redis.error_reply('NOCLOCK the server has lost its clock')
 end
-local before = redis.call('HMGET', KEYS[4], 'incarnation', 'epoch')
+local before = redis.call('HMGET', KEYS[4], 'incarnation', 'epoch', 'of')
+local of = redis.sha1hex(table.concat(ARGV, '\n', 7))
+if before[3] and before[3] ~= of then
+  return nil
+end
 if before[1] and before[1] == incarnation then
   return {tonumber(incarnation), tonumber(before[2])}
 end
@@ -40,6 +45,6 @@ for first = 1, #sources, 1000 do  -- unpack has its limits
 end
 redis.call('XADD', KEYS[3], epoch .. '-0', 'request', ARGV[2], 'at', ARGV[3], 'strategy', ARGV[4],
   'reason', ARGV[5], 'sources', table.concat(sources, '\n'))
-redis.call('HSET', KEYS[4], 'incarnation', incarnation, 'epoch', epoch)
+redis.call('HSET', KEYS[4], 'incarnation', incarnation, 'epoch', epoch, 'of', of)
 redis.call('EXPIRE', KEYS[4], ARGV[1])
 return {tonumber(incarnation), epoch}

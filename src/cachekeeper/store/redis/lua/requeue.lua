@@ -1,6 +1,6 @@
 -- Put claims whose deadline has passed back into their pending set; their claimer is dead.
 --
--- Those claimed too often become dead letters, in the same step.
+-- Those claimed too often become dead letters, in the same step; what is no JSON as a text.
 --
 -- KEYS  inflight, attempts, requests, order, letters and figures of the dead letters
 -- ARGV  now (s), at most, attempts allowed, prefix of the pending sets, task of a request, reason,
@@ -11,11 +11,13 @@ local now, requeued, given_up = ARGV[1], 0, {}
 
 local function letter(id, request, attempts)
   local known, fields = pcall(cjson.decode, request)
-  local at = known and type(fields) == 'table' and tonumber(fields.at) or tonumber(now)
-  return string.format(
-    '{"work": {"task": %s, "id": %s, "arguments": %s}, "reason": %s, "kind": "gave up", '
-      .. '"attempts": %d, "first_seen": %.6f, "died": %s}',
-    cjson.encode(ARGV[5]), cjson.encode(id), request, cjson.encode(ARGV[6]), attempts, at, now)
+  known = known and type(fields) == 'table'
+  local at = known and tonumber(fields.at) or tonumber(now)
+  local work = known and '"arguments": ' .. request or '"stored": ' .. cjson.encode(request)
+  return '{"work": {"task": ' .. cjson.encode(ARGV[5]) .. ', "id": ' .. cjson.encode(id) .. ', ' .. work
+    .. '}, "reason": ' .. cjson.encode(ARGV[6]) .. ', "kind": "' .. (known and 'gave up' or 'malformed')
+    .. '", "attempts": ' .. attempts .. ', "first_seen": ' .. string.format('%.6f', at)
+    .. ', "died": ' .. now .. '}'
 end
 
 for _, claim in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])) do
@@ -23,7 +25,7 @@ for _, claim in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT'
   redis.call('ZREM', KEYS[1], claim)
   local attempts = redis.call('HINCRBY', KEYS[2], id, 1)
   if attempts > tonumber(ARGV[3]) then
-    local request = redis.call('HGET', KEYS[3], id)
+    local request = redis.call('HGET', KEYS[3], id) or ''
     bury(dead, letter(id, request, attempts), now, ARGV[7], ARGV[8])
     given_up[#given_up + 1] = request
     redis.call('HDEL', KEYS[3], id)
