@@ -5,15 +5,21 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NoReturn, Protocol, cast
 
 from celery import Task
-from celery.exceptions import Reject
+from celery.exceptions import Reject, Retry
 
 from cachekeeper.client.cache import Cache
-from cachekeeper.core.ports import Activity, DeadLetters
-from cachekeeper.errors import CacheUnavailable, InvalidInput
+from cachekeeper.core.backoff import pause_s
+from cachekeeper.core.dead import kind_of
+from cachekeeper.core.due import Work
+from cachekeeper.core.ports import Activity, DeadLetters, Due
+from cachekeeper.errors import CachekeeperError, CacheUnavailable, InvalidInput, PermanentError
+from cachekeeper.names import FIRST_FAILED, QUEUES, ROUTES
 from cachekeeper.services.batch import Flusher
+from cachekeeper.services.due import DueSweep
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
@@ -23,9 +29,10 @@ from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.settings import Settings
 
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 10.0
 SERVER_PAUSE_S = 1.0
+SHOWN = 500  # characters of an error
+#: The name of a count, and what an error is told.
+NOT_TRIED_AGAIN = "not tried again: too many retries wait"
 
 
 class Services(Protocol):
@@ -54,6 +61,10 @@ class Services(Protocol):
     @property
     def prepared_sweep(self) -> PreparedSweep: ...
     @property
+    def due(self) -> Due: ...
+    @property
+    def due_sweep(self) -> DueSweep: ...
+    @property
     def dead_letters(self) -> DeadLetters: ...
     @property
     def activity(self) -> Activity: ...
@@ -70,10 +81,43 @@ def done(task: Task, figures: Mapping[str, float]) -> dict[str, float]:
     return dict(figures)
 
 
-def again(task: Task, error: Exception, retries: int) -> None:
-    """Retry with a capped, jittered pause; returns after the last attempt."""
-    if task.request.retries < retries:
-        raise task.retry(exc=error, countdown=_pause(task), max_retries=retries)
+def again(
+    task: Task,
+    error: Exception,
+    arguments: Mapping[str, Any],
+    *,
+    retries: int,
+    within_s: float = 0.0,
+) -> None:
+    """Have the task done again after a pause, unless it has been tried often enough.
+
+    Returns when it will not be: after the last attempt, for an error that is permanent, or when
+    too much waits already, which is noted with the error. ``within_s`` is the bound that a retry
+    has to keep, 0 for none.
+
+    Raises:
+        Retry: it will be; Celery acknowledges the message. The due list has the work.
+        CacheUnavailable: nobody knows; the message is to be handed back.
+    """
+    tried = _retries(task)
+    if tried >= retries or isinstance(error, PermanentError):
+        return
+    now = time.time()
+    work = Work(
+        id=str(task.request.id),
+        task=task.name,
+        queue=_queue(task),
+        arguments=arguments,
+        retries=tried + 1,
+        first_failed=_first_failed(task) or now,
+        reason=f"{type(error).__name__}: {error}"[:SHOWN],
+        expires=_expires(task),
+    )
+    pause = pause_s(tried, random.random(), within_s=within_s)
+    if services(task).due.put(work, now + pause):
+        raise Retry(exc=error, when=pause)
+    services(task).activity.count(NOT_TRIED_AGAIN)
+    error.add_note(NOT_TRIED_AGAIN)
 
 
 def hand_back(error: CacheUnavailable) -> NoReturn:
@@ -84,12 +128,6 @@ def hand_back(error: CacheUnavailable) -> NoReturn:
     """
     time.sleep(SERVER_PAUSE_S)
     raise Reject(str(error), requeue=True) from error
-
-
-def _pause(task: Task) -> float:
-    attempt: int = task.request.retries
-    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt, 16))
-    return longest * random.uniform(0.5, 1)
 
 
 def check_fields(values: tuple[Any, ...], fields: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -105,8 +143,50 @@ def check_fields(values: tuple[Any, ...], fields: Mapping[str, Any], known: Sequ
         raise InvalidInput(unknown[0], fields[unknown[0]], allowed)
 
 
-def bury(task: Task, arguments: dict[str, Any], error: Exception) -> NoReturn:
+def bury(task: Task, arguments: Mapping[str, Any], error: Exception) -> NoReturn:
     """Give work up for good: into the dead letters, with the reason; never retried."""
-    work = {"task": task.name, "id": task.request.id, "arguments": arguments}
-    services(task).dead_letters.bury(work, str(error), time.time())
+    work = {
+        "task": task.name,
+        "id": task.request.id,
+        "queue": _queue(task),
+        "arguments": arguments,
+    }
+    services(task).dead_letters.bury(
+        work,
+        "; ".join([_said(error), *getattr(error, "__notes__", [])]),
+        time.time(),
+        kind=kind_of(error),
+        attempts=_retries(task) + 1,
+        first_seen=_first_failed(task),
+    )
     raise Reject(str(error), requeue=False) from error
+
+
+def _said(error: Exception) -> str:
+    """What an error says; its name too, unless it is ours and speaks for itself."""
+    return str(error) if isinstance(error, CachekeeperError) else f"{type(error).__name__}: {error}"
+
+
+def _retries(task: Task) -> int:
+    """How often the task was tried before; anybody may have written the header."""
+    found = task.request.retries
+    return max(0, found) if isinstance(found, int) else 0
+
+
+def _first_failed(task: Task) -> float | None:
+    found = (task.request.headers or {}).get(FIRST_FAILED)
+    return float(found) if isinstance(found, int | float) and 0 < found < time.time() else None
+
+
+def _queue(task: Task) -> str:
+    """The queue that the message came from."""
+    found = (task.request.delivery_info or {}).get("routing_key")
+    return found if found in QUEUES else ROUTES[task.name]
+
+
+def _expires(task: Task) -> float | None:
+    """When the message was of no use any more, seconds since 1970."""
+    found = task.request.expires
+    if isinstance(found, str):
+        found = datetime.fromisoformat(found)
+    return found.timestamp() if isinstance(found, datetime) else None

@@ -87,9 +87,10 @@ def _invalidate(task: Task, values: tuple[Any, ...], fields: dict[str, Any]) -> 
     except InvalidInput as error:  # of its id, whose receipt is another request's
         bury(task, fields, error)
     except Exception as error:  # whatever it was, the request must not vanish
-        again(task, error, CONSISTENCIES[request.consistency].retries)
+        rule, wire = CONSISTENCIES[request.consistency], request.to_wire()
+        again(task, error, wire, retries=rule.retries, within_s=rule.delay_s)
         services(task).invalidator.refuse(request, error)
-        bury(task, fields, error)
+        bury(task, wire, error)
 
 
 def _flushed(task: Task, receipts: list[Receipt]) -> dict[str, Any]:

@@ -8,6 +8,12 @@ from cachekeeper.names import Task as Name
 from tasks.base import done, services
 
 
+@shared_task(bind=True, name=Name.DISPATCH_DUE)
+def dispatch_due(task: Task) -> dict[str, float]:
+    """Send the retries whose time has come."""
+    return done(task, services(task).due_sweep.run())
+
+
 @shared_task(bind=True, name=Name.RECOVER_BATCHES)
 def requeue_batches(task: Task) -> dict[str, float]:
     """Requeue claimed batches whose deadline has passed."""

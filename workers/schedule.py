@@ -19,6 +19,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         Task.SWEEP_LAZY: settings.lazy_sweep_s,
         Task.SWEEP_DEVICES: settings.eviction_sweep_s,
         Task.DECAY_MODEL: settings.model_decay_s,
+        Task.DISPATCH_DUE: settings.due_sweep_s,
         Task.RECOVER_BATCHES: settings.batch_recovery_s,
         Task.FIRE_PREPARED: settings.prepared_sweep_s,
         Task.CLEAN_PENDING: settings.pending_cleanup_s,

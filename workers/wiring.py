@@ -19,6 +19,7 @@ from cachekeeper.errors import BrokerUnavailable, ConfigurationError
 from cachekeeper.names import Task
 from cachekeeper.services.batch import Flusher
 from cachekeeper.services.confirm import Confirmer
+from cachekeeper.services.due import DueSweep
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
@@ -29,10 +30,12 @@ from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.services.snapshot import GraphSnapshot
 from cachekeeper.settings import Settings
+from cachekeeper.store.redis.dead import RedisDeadLetters
+from cachekeeper.store.redis.due import RedisDue
 from cachekeeper.store.redis.garbage import RedisGarbage
 from cachekeeper.store.redis.incarnation import seen_for
 from cachekeeper.store.redis.marks import RedisMarks
-from cachekeeper.store.redis.records import RedisActivity, RedisDeadLetters, RedisLeftovers
+from cachekeeper.store.redis.records import RedisActivity, RedisLeftovers
 from cachekeeper.store.redis.values import RedisExpiry
 
 DAY_S = 86400.0
@@ -185,6 +188,21 @@ class Wiring:
     def _send_prepared(self, wire: Mapping[str, Any]) -> None:
         rule = STRATEGIES.get(wire["strategy"])  # none: of another version, and for the task to say
         self.cache.broker.send(Task.INVALIDATE, wire, queue=rule and rule.queue)
+
+    @cached_property
+    def due(self) -> RedisDue:
+        """Work that failed, until it is tried again."""
+        return RedisDue(self.cache.stores.connection)
+
+    @cached_property
+    def due_sweep(self) -> DueSweep:
+        """Sends it when it is due."""
+        return DueSweep(
+            due=self.due,
+            dead_letters=self.dead_letters,
+            sender=self.cache.broker,
+            now=time.time,
+        )
 
     @cached_property
     def dead_letters(self) -> RedisDeadLetters:

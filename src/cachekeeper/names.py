@@ -33,6 +33,11 @@ QUEUES: Final = (
 )
 
 
+#: Header of a message: when the first attempt failed, seconds since 1970. How many attempts there
+#: were is in Celery's own header ``retries``.
+FIRST_FAILED: Final = "first_failed"
+
+
 class Task:
     """The Celery tasks."""
 
@@ -48,6 +53,7 @@ class Task:
     SWEEP_DEVICES: Final = "eviction.sweep_devices"
     SWEEP_EXPIRED: Final = "expiry.sweep_expired"
     REFRESH_GRAPH: Final = "graph.refresh_snapshot"
+    DISPATCH_DUE: Final = "recovery.dispatch_due"
     RECOVER_BATCHES: Final = "recovery.requeue_batches"
     CLEAN_PENDING: Final = "recovery.clean_pending"
     TRIM_RECORDS: Final = "reports.trim_records"
@@ -69,6 +75,7 @@ ROUTES: Final = {
     Task.SWEEP_DEVICES: Queue.EVICTION,
     Task.SWEEP_EXPIRED: Queue.MAINTENANCE,
     Task.REFRESH_GRAPH: Queue.MAINTENANCE,
+    Task.DISPATCH_DUE: Queue.IMMEDIATE,  # a retry has a bound to keep, whatever else is queued
     Task.RECOVER_BATCHES: Queue.MAINTENANCE,
     Task.CLEAN_PENDING: Queue.MAINTENANCE,
     Task.TRIM_RECORDS: Queue.MAINTENANCE,

@@ -109,6 +109,7 @@ class Settings(BaseSettings):
     lazy_sweep_s: float = Field(60, gt=0)
     eviction_sweep_s: float = Field(60, gt=0)
     model_decay_s: float = Field(86400, gt=0)
+    due_sweep_s: float = Field(1, gt=0, le=2, description="a retry is sent this late at most")
     batch_recovery_s: float = Field(30, gt=0)
     prepared_sweep_s: float = Field(5, gt=0, description="units of work left to their deadline")
     pending_cleanup_s: float = Field(300, gt=0)

@@ -12,17 +12,20 @@ from typing import ClassVar
 
 import pytest
 
+from cachekeeper.core.dead import Kind
 from cachekeeper.core.receipt import Status, pending_receipt
 from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.errors import InvalidInput, PendingFull
+from cachekeeper.names import Task
+from cachekeeper.services.recover import GIVEN_UP
 from cachekeeper.services.submit import Submitter
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.connection import Connection
+from cachekeeper.store.redis.dead import RedisDeadLetters
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.records import (
     ATTEMPTS,
-    RedisDeadLetters,
     RedisPending,
     RedisReceipts,
 )
@@ -241,8 +244,9 @@ def test_whoever_waits_for_what_was_given_up_is_told_and_the_work_is_kept(
     assert receipt.status is Status.FAILED
     assert receipt.error
     (letter,) = wiring.dead_letters.recent(10)
-    assert letter["reason"]
-    assert "file:a-1.0" in str(letter["request"])
+    assert (letter.reason, letter.kind) == (GIVEN_UP, Kind.GAVE_UP)
+    assert (letter.task, letter.names) == (Task.INVALIDATE, ["file:a-1.0"])
+    assert (letter.attempts, letter.first_seen) == (ATTEMPTS + 1, 1.0)
     wiring.cache.close()
 
 
@@ -299,10 +303,10 @@ def test_what_can_not_be_read_is_put_aside_with_its_reason_and_the_rest_goes_on(
     assert claim(pending, at_most=3) == ["first", "last", "later"], "a full batch all the same"
 
     (letter,) = RedisDeadLetters(connection).recent(10)
-    assert "bad" in str(letter["reason"])
+    assert "bad" in str(letter.reason)
     receipt = RedisReceipts(connection, KEEP_S).load("bad")
     assert receipt is not None
-    assert (receipt.status, receipt.error) == (Status.FAILED, letter["reason"])
+    assert (receipt.status, receipt.error) == (Status.FAILED, letter.reason)
     assert overdue(pending) == (3, []), "it does not come back"
     assert pending.orphans() == 0
 

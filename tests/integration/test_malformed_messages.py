@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import psutil
 import pytest
@@ -12,12 +11,13 @@ import redis
 from pytest_celery import CeleryTestSetup, CeleryTestWorker
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.core.dead import Letter
 from cachekeeper.core.receipt import Status
 from cachekeeper.core.stamps import source_of_key
 from cachekeeper.core.strategy import Consistency
 from cachekeeper.names import QUEUES, Queue
 from cachekeeper.settings import Settings
-from cachekeeper.store.redis.records import RedisDeadLetters
+from cachekeeper.store.redis.dead import RedisDeadLetters
 from tests.support import wait_until
 from tests.tasks.malformed import KEY, MALFORMED, good
 
@@ -39,7 +39,7 @@ def alive(worker: CeleryTestWorker) -> dict[int, float]:
     return {pid: psutil.Process(pid).create_time() for pid in pids}
 
 
-def letters(cache: Cache) -> list[Any]:
+def letters(cache: Cache) -> list[Letter]:
     return RedisDeadLetters(cache.stores.connection).recent(KEPT + 1)
 
 
@@ -62,7 +62,7 @@ def test_a_worker_outlives_whatever_lies_in_its_queues(
     assert cache.stores.marks.last([source_of_key(KEY)]) is None
     assert alive(celery_setup.worker) == before
     found = letters(cache)
-    assert {letter["request"].get("queue") for letter in found} >= {*QUEUES, CONTROL}
+    assert {letter.work.get("queue") for letter in found} >= {*QUEUES, CONTROL}
     assert sent <= len(found) <= KEPT
     said = celery_setup.worker.logs().count("message_quarantined ")
     assert said >= sent - len(QUEUES), "one of each is for a task to refuse"

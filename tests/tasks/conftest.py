@@ -6,7 +6,7 @@ has a deployment of its own, and the worker's services are made for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from celery import Celery
 from celery.contrib.testing.worker import TestWorkController
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.core.dead import Letter
 from cachekeeper.names import QUEUES, ROUTES
 from cachekeeper.settings import PREFIX, load
 from tests.support import unused_port, wait_until
@@ -26,8 +27,6 @@ from workers.wiring import Wiring
 #: The worker's messages; the cache is in database 0 of the same server.
 BROKER_DATABASE = 1
 RESULT_S = 15
-
-Letter = Mapping[str, Any]
 
 
 class Send(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cachekeeper.client.cache import FLUSH, Cache
+from cachekeeper.core.dead import Letter
 from cachekeeper.core.receipt import Receipt, Status, pending_receipt
 from cachekeeper.core.request import make_request
 from cachekeeper.core.strategy import STRATEGIES, Consistency, Strategy
@@ -16,7 +17,7 @@ from cachekeeper.names import Task
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.records import RedisLeftovers
 from tests.support import wait_until
-from tests.tasks.conftest import Letter, Run, Send
+from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
 
 DONE_S = 10
@@ -90,8 +91,8 @@ def test_an_id_that_was_used_for_other_keys_is_refused_and_buried(
     run(Task.INVALIDATE, id="twice", keys=["photo:a"], strategy=strategy)
     send(Task.INVALIDATE, id="twice", keys=["photo:b"], strategy=strategy)
     found = letter()
-    assert found["reason"].startswith("id: 'twice'")
-    assert found["request"]["arguments"]["keys"] == ["photo:b"]
+    assert found.reason.startswith("id: 'twice'")
+    assert found.names == ["photo:b"]
     if strategy in FLUSH:
         run(FLUSH[strategy])
     run(Task.HEARTBEAT)  # a retry would have come before this
@@ -151,7 +152,7 @@ class TestAFlush:
             run(Task.INVALIDATE, id=name, keys=[f"photo:{name}"], strategy=Strategy.BACKGROUND)
         run(Task.INVALIDATE, id="used", keys=["photo:other"])  # while the one of that id waits
         assert run(Task.FLUSH_BACKGROUND)["requests"] == 1
-        assert letter()["request"]["keys"] == ["photo:used"]
+        assert letter().names == ["photo:used"]
         receipts = [wiring.cache.receipt(name).read() for name in names]
         assert {receipt.status for receipt in receipts} == {Status.DONE}
         assert wiring.recovery.requeue() == {"requeued": 0, "buried": 0}

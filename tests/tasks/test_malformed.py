@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import source_of_key
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.names import ROUTES, Task
-from tests.tasks.conftest import Letter, Run, Send
+from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
 
 KEYS = ["photo:a"]
@@ -61,9 +62,15 @@ def test_a_malformed_request_is_buried_and_changes_nothing(
 ) -> None:
     task_id = send(Task.INVALIDATE, **fields)
     found = letter()
-    assert found["reason"].startswith(f"{field}: ")
-    assert allowed in found["reason"].partition("; allowed: ")[2]
-    assert found["request"] == {"task": Task.INVALIDATE, "id": task_id, "arguments": fields}
+    assert found.reason.startswith(f"{field}: ")
+    assert allowed in found.reason.partition("; allowed: ")[2]
+    assert (found.kind, found.attempts) == (Kind.MALFORMED, 1)
+    assert found.work == {
+        "task": Task.INVALIDATE,
+        "id": task_id,
+        "queue": ROUTES[Task.INVALIDATE],
+        "arguments": fields,
+    }
     run(Task.HEARTBEAT)  # a retry would have come before this
     assert wiring.dead_letters.recent(10) == [found]
     assert wiring.cache.stores.marks.now().epoch == 0
@@ -85,7 +92,7 @@ def test_a_malformed_prefetch_is_buried(
     send: Send, letter: Callable[[], Letter], fields: dict[str, Any], field: str
 ) -> None:
     send(Task.PREFETCH, **fields)
-    assert letter()["reason"].startswith(f"{field}: ")
+    assert letter().reason.startswith(f"{field}: ")
 
 
 def test_a_message_in_pickle_is_refused_unread(

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.device import PREFETCH
-from cachekeeper.names import Task
+from cachekeeper.names import ROUTES, Task
+from tasks.prefetch import RETRIES
 from tests.support import wait_until
-from tests.tasks.conftest import Letter, Run, Send
+from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
 
 
@@ -88,15 +91,21 @@ def test_a_folder_that_the_origin_does_not_have_is_buried(
     send: Send, letter: Callable[[], Letter]
 ) -> None:
     send(Task.PREFETCH, device="phone", path="nowhere/a.jpg")
-    assert "nowhere/a.jpg" in letter()["reason"]
+    found = letter()
+    assert "nowhere/a.jpg" in found.reason
+    assert (found.kind, found.attempts) == (Kind.PERMANENT, 1)
+    assert found.names == ["phone", "nowhere/a.jpg"]
 
 
 def test_a_prediction_is_dropped_when_the_origin_stays_away(
-    wiring: Wiring, run: Run, origin: Path
+    wiring: Wiring, send: Send, run: Run, broker_url: str, origin: Path
 ) -> None:
     assert wiring.prefetcher is not None, "made while the folder was there"
     origin.rmdir()
-    given_up = run(Task.PREFETCH, device="phone", path="a.jpg")
-    assert given_up["fetched"] == []
-    assert "origin" in given_up["given_up"]
+    send(Task.PREFETCH, device="phone", path="a.jpg")
+    for _ in range(RETRIES):
+        wait_until(lambda: run(Task.DISPATCH_DUE)["sent"] == 1)
+    with redis.Redis.from_url(broker_url) as broker:
+        wait_until(lambda: not broker.exists(ROUTES[Task.PREFETCH], "unacked"))
+    assert wiring.due.waiting() == 0
     assert wiring.dead_letters.recent(1) == []

@@ -15,8 +15,8 @@ from kombu import Connection, Consumer
 from kombu import Queue as KombuQueue
 from kombu.transport import _transport_cache
 
+from cachekeeper.core.dead import Letter
 from cachekeeper.local.restore import restore_unacknowledged
-from tests.tasks.conftest import Letter
 from tests.tasks.malformed import good, item
 from workers import consumer, transport
 from workers.wiring import Wiring
@@ -101,8 +101,8 @@ def test_a_message_over_which_its_consumer_falls_is_buried(
     with Consumer(connection.default_channel, [QUEUE], on_message=falls):
         connection.drain_events(timeout=5)
     found = letter()
-    assert found["reason"].startswith("KeyError: ")
-    assert (found["request"]["text"], found["request"]["queue"]) == (raw.decode(), QUEUE.name)
+    assert found.reason.startswith("KeyError: ")
+    assert (found.work["text"], found.work["queue"]) == (raw.decode(), QUEUE.name)
     assert not server.exists(QUEUE.name, "unacked", "unacked_index")
 
 
@@ -159,8 +159,8 @@ class TestAnotherBroker:
     ) -> None:
         consumer.Consumer.refuse(worker, message, ValueError("no task"))
         found = letter()
-        assert found["reason"] == "ValueError: no task"
-        assert "keys" in found["request"]["text"]
+        assert found.reason == "ValueError: no task"
+        assert "keys" in found.work["text"]
         assert message.acknowledged
 
     @pytest.mark.usefixtures("without_cache_server")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import cachekeeper
-from cachekeeper.cli import graph, inspect, up
+from cachekeeper.cli import dead, graph, inspect, up
 from cachekeeper.errors import CachekeeperError
 
 
@@ -29,5 +29,13 @@ def main() -> None:
     """Keeps every cache of a home cloud warm, bounded and fresh."""
 
 
-for command in (up.up, up.status, up.stop, inspect.why, inspect.invalidate, graph.graph):
+for command in (
+    up.up,
+    up.status,
+    up.stop,
+    inspect.why,
+    inspect.invalidate,
+    graph.graph,
+    dead.dead,
+):
     main.add_command(command)

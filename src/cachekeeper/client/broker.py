@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from cachekeeper.core.due import Attempt
 from cachekeeper.errors import BrokerUnavailable
-from cachekeeper.names import ROUTES, Queue
+from cachekeeper.names import FIRST_FAILED, ROUTES, Queue
 from cachekeeper.queues import declared_queues
 
 #: A producer is told soon that nothing was enqueued; it decides what to do.
@@ -39,10 +41,11 @@ class Broker:
         *,
         queue: str | None = None,
         expires_s: float | None = None,
+        attempt: Attempt | None = None,
     ) -> str:
         """Enqueue a task, which is dropped if it has not begun ``expires_s`` from now.
 
-        Returns its id.
+        ``attempt`` is for a task that was sent before. Returns its id.
 
         Raises:
             BrokerUnavailable: nothing was enqueued.
@@ -54,6 +57,7 @@ class Broker:
                 queue=queue or ROUTES[task],
                 expires=expires_s,
                 ignore_result=True,
+                **({} if attempt is None else _again(attempt)),
                 retry=True,
                 retry_policy=RETRY,
                 # What dashboards show. Celery can write down any object, and takes as long for
@@ -68,3 +72,8 @@ class Broker:
     def close(self) -> None:
         """Close the connections."""
         self._app.close()
+
+
+def _again(attempt: Attempt) -> dict[str, Any]:
+    headers = {} if attempt.first_failed is None else {FIRST_FAILED: attempt.first_failed}
+    return {"task_id": attempt.id, "retries": attempt.retries, "headers": headers}

@@ -5,11 +5,13 @@ Times are seconds since 1970 unless a name says otherwise; sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.device import Access, Held, Ledger
+from cachekeeper.core.due import Attempt, Work
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Found, Moment
@@ -133,6 +135,13 @@ class Inbox(Protocol):
         """Append a request: how many wait now, and which request stands for it ('': no room)."""
 
 
+class ReopenableReceipts(Receipts, Protocol):
+    """Receipts of requests that may begin anew after they failed."""
+
+    def reopen(self, receipt: Receipt) -> None:
+        """Put a receipt in the place of a failed one, or of none."""
+
+
 class Pending(Protocol):
     """Requests that wait for beat or a full batch."""
 
@@ -168,11 +177,66 @@ class Prepared(Protocol):
         """They were sent."""
 
 
+class Sender(Protocol):
+    """Enqueues tasks."""
+
+    def send(
+        self,
+        task: str,
+        arguments: Mapping[str, object],
+        *,
+        queue: str | None = None,
+        expires_s: float | None = None,
+        attempt: Attempt | None = None,
+    ) -> str:
+        """Enqueue a task; returns its id. Raises BrokerUnavailable."""
+
+
+class Due(Protocol):
+    """Work that failed, until it is tried again."""
+
+    def put(self, work: Work, when: float) -> bool:
+        """Keep work until it is due; False when there is no room."""
+
+    def claim(
+        self, now: float, token: str, deadline: float, at_most: int
+    ) -> tuple[list[Work], dict[str, bytes]]:
+        """Take what is due until a deadline: work, and by id what can't be read as work."""
+
+    def sent(self, token: str, work_id: str) -> bool:
+        """Forget work that was sent; whether it was still this token's."""
+
+
 class DeadLetters(Protocol):
     """Work that was given up."""
 
-    def bury(self, work: object, reason: str, now: float) -> None:
-        """Keep what could not be done, and why."""
+    def bury(
+        self,
+        work: Mapping[str, object],
+        reason: str,
+        now: float,
+        *,
+        kind: Kind = ...,
+        attempts: int = ...,
+        first_seen: float | None = None,
+    ) -> str:
+        """Keep what could not be done, and why; malformed unless told. Returns the letter's id."""
+
+
+class LettersKept(Protocol):
+    """Dead letters, to be looked at."""
+
+    def figures(self) -> dict[str, int]:
+        """``kept``, ``bytes``, and how many were ``dropped`` for room."""
+
+    def newest(self) -> Iterator[Letter]:
+        """All letters, the newest first."""
+
+    def load(self, ids: Iterable[str]) -> list[Letter]:
+        """Letters by id, without those that there are not."""
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Forget letters; returns how many there were."""
 
 
 class Activity(Protocol):
@@ -180,6 +244,9 @@ class Activity(Protocol):
 
     def record(self, task: str, worker: str, now: float, figures: Mapping[str, float]) -> None:
         """A task ended with these figures."""
+
+    def count(self, name: str) -> None:
+        """One more of something."""
 
 
 class Garbage(Protocol):

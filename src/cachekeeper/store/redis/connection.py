@@ -24,7 +24,15 @@ Arg = str | bytes | int | float
 
 SENT_AT_ONCE = 50
 #: What scripts are made of besides their own file.
-PARTS = {"fill": ["link"], "link": ["link"], "prune": ["link"]}
+PARTS = {
+    "bury": ["dead"],
+    "bury_claimed": ["dead"],
+    "dead_remove": ["dead"],
+    "fill": ["link"],
+    "link": ["link"],
+    "prune": ["link"],
+    "requeue": ["dead"],
+}
 
 
 class Script(NamedTuple):

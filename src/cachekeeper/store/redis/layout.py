@@ -32,7 +32,10 @@ TRUTH: Final = (
     "attempts",
     "prepared",
     "prepared:*",
+    "due",
+    "due:*",
     "dead",
+    "dead:*",
     "lazy",
     "devices",
     "device:*",
@@ -63,7 +66,13 @@ class Layout:
         self.prepared = self._key("prepared")  # zset: id -> deadline, server's seconds
         self.released = self._key("prepared:released")  # zset: id -> when the sweep sends it
         self.prepared_requests = self._key("prepared:requests")  # hash: id -> request of both
-        self.dead = self._key("dead")  # list of failed work, newest first
+        self.due = self._key("due")  # zset: id of work that failed -> when it is tried again
+        self.due_work = self._key("due:work")  # hash: id -> work
+        self.due_claims = self._key("due:claims")  # hash: id -> token of who is sending it
+        self.due_bytes = self._key("due:bytes")  # integer: the bytes of all work
+        self.dead = self._key("dead")  # zset: id of a dead letter -> when it died
+        self.dead_letters = self._key("dead:letters")  # hash: id -> letter
+        self.dead_figures = self._key("dead:figures")  # hash: last id, bytes, dropped for room
         self.records = self._key("records")  # zset: request id -> time
         self.devices = self._key("devices")  # set of ids
         self.activity = self._key("activity")  # hash: what each scheduled task last did

@@ -1,4 +1,4 @@
-"""Receipts, the pending sets of strategies that wait, dead letters and activity, in Redis."""
+"""Receipts, the pending sets of strategies that wait, and activity, in Redis."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.request import Request, request_from_json, used_id
 from cachekeeper.core.strategy import CONSISTENCIES, Strategy
 from cachekeeper.errors import InvalidInput
+from cachekeeper.names import Task
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
+from cachekeeper.store.redis.dead import BOUNDS, letter_text, letters_of
 
 WEAK_TO_STRICT = ",".join(reversed(CONSISTENCIES))
 ATTEMPTS = 4  # claims of one request before it is buried
 REAP_AT_MOST = 1000
-DEAD_KEPT = 1000
-DEAD_BYTES = 256 * 1024  # of work that is larger the beginning is kept
 SAVED_AT_ONCE = 500
 RING_S = 30  # for whoever waits just now; others look at the receipt
 ACTIVITY_KEPT_S = 7 * 86400
@@ -40,6 +40,12 @@ class RedisReceipts:
     def open(self, receipt: Receipt) -> None:
         """Write the receipt of a request that is about to be sent, unless there is one already."""
         self._save([receipt], only_new=True)
+
+    def reopen(self, receipt: Receipt) -> None:
+        """Put the receipt of a request that begins anew in the place of a failed one or of none."""
+        layout, keep = self._c.layout, max(1, int(self._keep_s))
+        keys = [layout.records, layout.receipt(receipt.id), layout.ended(receipt.id)]
+        self._c.run("reopen", keys, [keep, receipt.id, receipt.submitted, receipt.to_json()])
 
     def _save(self, receipts: list[Receipt], *, only_new: bool) -> None:
         layout, keep = self._c.layout, max(1, int(self._keep_s))
@@ -179,8 +185,10 @@ class RedisPending:
     def bury(self, strategy: Strategy, token: str, request: str, work: object, reason: str) -> None:
         """Give a claimed request up: into the dead letters with ``work``, the receipt says why."""
         layout, now = self._c.layout, time.time()
-        keys = [layout.inflight, layout.requests, layout.attempts, layout.dead]
-        self._c.run("bury", keys, [strategy, token, request, _letter(work, reason, now), DEAD_KEPT])
+        keys = [layout.inflight, layout.requests, layout.attempts, *letters_of(layout)]
+        name = "stored" if isinstance(work, str) else "arguments"
+        letter = letter_text({"task": Task.INVALIDATE, "id": request, name: work}, reason, now)
+        self._c.run("bury_claimed", keys, [strategy, token, request, letter, now, *BOUNDS])
         receipts = RedisReceipts(self._c, self._keep_s)
         receipt = receipts.load(request)
         if receipt is not None and not receipt.ended:
@@ -199,9 +207,9 @@ class RedisPending:
         The latter are dead letters, with the reason.
         """
         layout = self._c.layout
-        keys = [layout.inflight, layout.attempts, layout.requests, layout.dead]
+        keys = [layout.inflight, layout.attempts, layout.requests, *letters_of(layout)]
         limits: list[Arg] = [REAP_AT_MOST, ATTEMPTS, layout.pending("")]
-        args: list[Arg] = [now, *limits, reason, DEAD_KEPT]
+        args: list[Arg] = [now, *limits, Task.INVALIDATE, reason, *BOUNDS]
         requeued, given_up = self._c.run("requeue", keys, args)
         readable = list[Request]()
         for raw in given_up:
@@ -229,26 +237,6 @@ class RedisPending:
             with reachable():
                 self._c.redis.hdel(layout.requests, *orphans)
         return len(orphans)
-
-
-class RedisDeadLetters:
-    """Work that was given up, with the reason; the newest first, a bounded list."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
-
-    def bury(self, work: object, reason: str, now: float) -> None:
-        """Keep what could not be done; of what is huge the beginning of its JSON."""
-        with reachable(), self._c.redis.pipeline() as pipe:
-            pipe.lpush(self._c.layout.dead, _letter(work, reason, now))
-            pipe.ltrim(self._c.layout.dead, 0, DEAD_KEPT - 1)
-            pipe.execute()
-
-    def recent(self, limit: int) -> list[dict[str, object]]:
-        """The newest letters."""
-        with reachable():
-            found = self._c.redis.lrange(self._c.layout.dead, 0, limit - 1)
-        return [json.loads(raw.decode(errors="replace")) for raw in found]
 
 
 class RedisActivity:
@@ -304,9 +292,3 @@ def _same_work(requests: Sequence[Request], stored: bytes) -> bool:
         return request_from_json(stored).content in [request.content for request in requests]
     except InvalidInput:
         return False
-
-
-def _letter(work: object, reason: str, now: float) -> str:
-    text = json.dumps(work, default=repr)
-    kept = work if len(text) <= DEAD_BYTES else {"text": text[:DEAD_BYTES], "bytes": len(text)}
-    return json.dumps({"at": now, "reason": reason, "request": kept}, default=repr)
