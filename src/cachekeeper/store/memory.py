@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
+from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.stamps import Entry, Found, Moment, own_sources
 
 #: Marks remembered to refuse late fills; older ones are covered by a floor.
@@ -65,7 +66,7 @@ class MemoryTier:
         self,
         key: str,
         found: Found,
-        inputs: Collection[str] | None = None,  # noqa: ARG002  # the graph is the far tiers'
+        inputs: Inputs | None = NO_INPUTS,  # noqa: ARG002  # the graph is the far tiers'
     ) -> Found | None:
         """Keep an entry unless a source of it was invalidated since it was found valid."""
         (entry, moment), sources = found, _indexed(key, found)
