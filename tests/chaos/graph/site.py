@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,9 @@ from tests.support import unused_port, wait_until
 
 INVALIDATORS: Final = 2
 STARTED_S: Final = 60.0
+#: How long ours have for what they wait for; the product's work is done when they have ended.
 GRACE_S: Final = 40.0
+SERVICES_GRACE_S: Final = 1.0
 APPLICATION: Final = "tests.chaos.graph.application"
 #: Values live for seconds, many purges meet a limit and go on in the background, beat comes often.
 SETTINGS: Final = {
@@ -173,9 +175,10 @@ class Site:
             nice=nice,
         )
 
-    def _end(self, names: Iterable[str]) -> None:
+    def _end(self, names: Sequence[str]) -> None:
         ending = [self._processes.pop(name) for name in names]
-        stop([Group.of(process.pid, grace=GRACE_S) for process in ending])
+        grace = GRACE_S if SERVICES[0] not in names else SERVICES_GRACE_S
+        stop([Group.of(process.pid, grace=grace) for process in ending])
         for process in ending:
             process.wait()
             self._guardian.remove(process.pid)
