@@ -2,7 +2,7 @@
 # without make, `python3 bootstrap.py run` does the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint chaos bench stop lock clean
+.PHONY: help run demo test lint chaos purge bench stop lock clean
 
 # As typed: spaces, `~` and `$` in a folder's name must survive make and the shell.
 override LIBRARY := $(value LIBRARY)
@@ -26,6 +26,9 @@ lint: ## ruff, mypy, import-linter
 
 chaos: ## look for stale reads under faults, a million reads: make chaos [ARGS="--seed 42"]
 	@python3 bootstrap.py exec python -m tests.chaos.coherence --ablations $(ARGS)
+
+purge: ## look for bytes that a purge left, for a minute: make purge [ARGS="--seed 42"]
+	@python3 bootstrap.py exec python -m tests.chaos.graph --ablations $(ARGS)
 
 bench: ## the benchmarks: make bench [ARGS="read --quick"]
 	@python3 bootstrap.py bench $(ARGS)

@@ -103,7 +103,8 @@ def _fill(cache: Cache, keys: Sequence[str], number: int) -> None:
     for place, key in enumerate(keys):
         above = keys[(place - 1) // 10] if place else "root:0"
         changed = place % AT_ONCE == number
-        assert tier.fill(key, found, [above, f"other:{number}"] if changed else [above])
+        inputs = [above, f"other:{number}"] if changed else [above]
+        assert tier.fill(key, found, dict.fromkeys(inputs, now))
 
 
 def _invalidated(cache: Cache, keys: Sequence[str]) -> float:

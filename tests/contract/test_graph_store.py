@@ -103,14 +103,26 @@ def test_what_was_made_from_the_old_value_stays_linked_to_what_that_was_made_fro
     assert graph.dependents("photo:a") == []
 
 
-def test_dependents_too_many_to_be_linked_anew_are_counted(
+def test_of_too_many_dependents_the_old_edges_stay_until_there_are_fewer(
     graph: RedisGraph,
 ) -> None:
     graph.link("config:a", ["file:a"])
-    for number in range(1001):
-        graph.link(f"page:{number}", ["config:a"])
+    pages = [f"page:{number}" for number in range(1001)]
+    for page in pages:
+        graph.link(page, ["config:a"])
     graph.link("config:a", ["file:b"])
-    assert graph.dependents("file:a") == []
+    assert graph.inputs("config:a") == ["file:a", "file:b"]
+    graph.prune(pages[1:])
+    graph.link("config:a", ["file:b"])
+    assert graph.inputs("config:a") == ["file:b"]
+    assert graph.dependents("file:a") == [pages[0]]
+
+
+def test_edges_that_stay_have_an_end_which_is_counted(graph: RedisGraph) -> None:
+    graph.link("config:a", [f"file:{number}" for number in range(10_001)])
+    graph.link("page:a", ["config:a"])
+    graph.link("config:a", ["file:new"])
+    assert graph.inputs("config:a") == ["file:new"]
     assert graph.statistics()["unbridged"] == 1
 
 

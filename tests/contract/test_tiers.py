@@ -261,13 +261,13 @@ def test_a_shared_tier_tells_what_is_there_fresh_or_not(site: Site, name: str) -
     assert tier.present([gone, stale, fresh]) == [fresh]
 
 
-def test_the_shared_tiers_hold_a_key_each_for_itself(site: Site) -> None:
-    shelf = Shelf(site, site.stores.redis)
-    site.stores.disk.fill(shelf.key(), site.found(b"on disk"))
+def test_the_shared_tiers_hold_one_version_of_a_key_each_for_itself(site: Site) -> None:
+    shelf, found = Shelf(site, site.stores.redis), site.found(b"of both")
+    site.stores.disk.fill(shelf.key(), found)
     assert shelf.body(shelf.key()) is None
-    shelf.tier.fill(shelf.key(), site.found(b"in redis"))
+    shelf.tier.fill(shelf.key(), found)
     assert site.stores.disk.remove([shelf.key()]) == 1
-    assert shelf.body(shelf.key()) == b"in redis"
+    assert shelf.body(shelf.key()) == b"of both"
 
 
 def test_a_value_too_large_for_the_site_is_left_to_the_disk(site: Site) -> None:

@@ -22,8 +22,8 @@ from cachekeeper.client.reading import (
     Recipe,
     made,
 )
-from cachekeeper.client.sources import collecting, is_collecting, note
-from cachekeeper.core.stamps import POISON, Entry, Found, Moment, Stamp
+from cachekeeper.client.sources import Input, collecting, is_collecting, note
+from cachekeeper.core.stamps import POISON, Entry, Found, Moment
 from cachekeeper.errors import CacheUnavailable
 
 Result = TypeVar("Result")
@@ -150,8 +150,8 @@ class AsyncFill:
         self._key, self._reading, self._recipe, self._dump = key, reading, recipe, dump
         self._threads = threads
         self._as_of: Moment
-        self._inputs: dict[str, Stamp]
-        self._collecting: AbstractContextManager[dict[str, Stamp]] = collecting()
+        self._inputs: dict[str, Input]
+        self._collecting: AbstractContextManager[dict[str, Input]] = collecting()
 
     async def put(self, value: Any) -> bool:
         """Store the value; False when it is stale already.

@@ -192,10 +192,10 @@ class Cache:
             raise InvalidInput("key", key, "a key whose value is stored")
         # A value derived from it may live on when it is gone: one more longest life.
         expires = found.entry.expires + self.settings.ttl_max_s
-        sources = inherited(inputs, self._reading, self.stores.graph, self._tags_of)
+        sources, read = inherited(inputs, self._reading, self.stores.graph, self._tags_of)
         as_of = found.entry.stamp.as_of
         fresh = self.stores.marks.declare(source_of_key(key), sources, as_of, expires)
-        self.stores.graph.link(key, inputs, more=True)
+        self.stores.graph.link(key, inputs, more=True, read=read, sources=sources)
         if not fresh:
             self.invalidate(key, reason="it depends on what was invalidated before")
 

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from cachekeeper.client.reading import ReadThrough, Recipe, made
-from cachekeeper.client.sources import collecting
-from cachekeeper.core.stamps import Moment, Stamp
+from cachekeeper.client.sources import Input, collecting
+from cachekeeper.core.stamps import Moment
 
 
 class Fill:
@@ -23,8 +23,8 @@ class Fill:
     ) -> None:
         self._key, self._reading, self._recipe, self._dump = key, reading, recipe, dump
         self._as_of: Moment
-        self._inputs: dict[str, Stamp]
-        self._collecting: AbstractContextManager[dict[str, Stamp]] = collecting()
+        self._inputs: dict[str, Input]
+        self._collecting: AbstractContextManager[dict[str, Input]] = collecting()
 
     def put(self, value: Any) -> bool:
         """Store the value; False when it is stale already.

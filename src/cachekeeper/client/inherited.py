@@ -7,10 +7,19 @@ has to be handed the same, or an invalidation two levels up would not reach the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from cachekeeper.client.reading import ReadThrough
+from cachekeeper.core.ports import Inputs
 from cachekeeper.core.stamps import own_sources, source_of_tag
 from cachekeeper.store.redis.graph import RedisGraph
+
+
+class Inherited(NamedTuple):
+    """Sources, and of the values that told them when they had been filled."""
+
+    sources: list[str]
+    read: Inputs
 
 
 def inherited(
@@ -18,8 +27,8 @@ def inherited(
     reading: ReadThrough,
     graph: RedisGraph,
     tags_of: Callable[[str], Sequence[str]],
-) -> list[str]:
-    """The sources of the keys, and of all that they were made from.
+) -> Inherited:
+    """What the keys hand on: their sources, and those of all that they were made from.
 
     The value of a key says what it was made from. Of a key that no tier holds the graph still
     knows it, and ``tags_of`` its tags.
@@ -27,7 +36,7 @@ def inherited(
     Raises:
         CacheUnavailable: the server can't be reached.
     """
-    sources: dict[str, None] = {}
+    sources, read = dict[str, None](), dict[str, float]()
     seen, waiting = set[str](), list(keys)
     while waiting:
         key = waiting.pop()
@@ -37,8 +46,9 @@ def inherited(
         found = reading.peek(key)
         if found is not None:
             handed_on = found.entry.stamp.handed_on(key, found.moment).sources
+            read[key] = found.entry.filled
         else:
             handed_on = (*own_sources(key)[1:], *map(source_of_tag, tags_of(key)))
             waiting += graph.inputs(key)
         sources.update(dict.fromkeys(handed_on))
-    return list(sources)
+    return Inherited(list(sources), read)

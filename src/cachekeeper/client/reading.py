@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from cachekeeper.client.flights import Flights
-from cachekeeper.client.sources import collecting, is_collecting, note
+from cachekeeper.client.sources import Input, collecting, is_collecting, note
 from cachekeeper.core.ports import SharedTier, Tier
 from cachekeeper.core.stamps import POISON, Entry, Found, Moment, Stamp, merged, stamp_of_tags
 from cachekeeper.errors import CacheFull, CacheUnavailable
@@ -111,7 +111,7 @@ class ReadThrough:
                 if tier.name != "memory":
                     self.statistics.count(tier.name)
                 for nearer in reversed(self._tiers[:distance]):
-                    nearer.fill(key, found)
+                    nearer.fill(key, found, None)
                 return found
         return None
 
@@ -130,7 +130,7 @@ class ReadThrough:
         """The moment; take it before a value is made. Raises CacheUnavailable."""
         return self._marks.now()
 
-    def keep(self, key: str, found: Found, inputs: Collection[str]) -> Found | None:
+    def keep(self, key: str, found: Found, inputs: Mapping[str, Input]) -> Found | None:
         """Store what was made from some inputs, unless it is stale by now.
 
         Returns it as it was stored; None when every tier refused it.
@@ -140,10 +140,11 @@ class ReadThrough:
         """
         if found.moment == POISON:
             return None
+        read = {name: each.filled for name, each in inputs.items()}
         stored = None
         for tier in reversed(self._tiers):
             if tier.takes(key, found.entry.size):
-                kept = tier.fill(key, stored or found, inputs)
+                kept = tier.fill(key, stored or found, read)
                 if kept is None:  # stale, and no nearer tier may keep it; or no room
                     break
                 stored = kept
@@ -164,9 +165,9 @@ class ReadThrough:
         return found
 
 
-def made(body: bytes, recipe: Recipe, as_of: Moment, inputs: Mapping[str, Stamp]) -> Found:
+def made(body: bytes, recipe: Recipe, as_of: Moment, inputs: Mapping[str, Input]) -> Found:
     """What was made as of a moment from some inputs; it is as old as the oldest of them."""
-    stamp = merged([stamp_of_tags(recipe.tags, as_of), *inputs.values()])
+    stamp = merged([stamp_of_tags(recipe.tags, as_of), *(each.stamp for each in inputs.values())])
     now = time.time()
     return Found(Entry(body, stamp, now, now + recipe.ttl_s), stamp.as_of)
 

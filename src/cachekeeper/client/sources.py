@@ -6,11 +6,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 from cachekeeper.core.stamps import Found, Stamp, merged
 
 
-class _Inputs(dict[str, Stamp]):
+class Input(NamedTuple):
+    """What a loader read: what it hands on, and when it had been filled (s since 1970).
+
+    ``filled`` is 0 when it read more than one version.
+    """
+
+    stamp: Stamp
+    filled: float
+
+
+class _Inputs(dict[str, Input]):
     """What a loader has read so far; it may read from several threads of its own."""
 
     def __init__(self) -> None:
@@ -22,7 +33,7 @@ _building: ContextVar[_Inputs | None] = ContextVar("cachekeeper_inputs", default
 
 
 @contextmanager
-def collecting() -> Iterator[dict[str, Stamp]]:
+def collecting() -> Iterator[dict[str, Input]]:
     """Collect what is read within, by key, with what each read hands on."""
     inputs = _Inputs()
     token = _building.set(inputs)
@@ -41,7 +52,13 @@ def note(key: str, found: Found) -> None:
     """Something was read: if a loader did it, its value depends on it."""
     inputs = _building.get()
     if inputs is not None:
-        handed_on = found.entry.stamp.handed_on(key, found.moment)
+        entry = found.entry
+        read = Input(entry.stamp.handed_on(key, found.moment), entry.filled)
         with inputs.lock:
             before = inputs.get(key)
-            inputs[key] = handed_on if before is None else merged([before, handed_on])
+            inputs[key] = read if before is None else _both(before, read)
+
+
+def _both(one: Input, other: Input) -> Input:
+    filled = one.filled if one.filled == other.filled else 0.0
+    return Input(merged([one.stamp, other.stamp]), filled)

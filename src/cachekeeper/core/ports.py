@@ -5,9 +5,10 @@ Times are seconds since 1970 unless a name says otherwise; sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import Any, Final, Protocol, runtime_checkable
 
 from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.device import Access, Held, Ledger
@@ -18,6 +19,10 @@ from cachekeeper.core.stamps import Found, Moment
 from cachekeeper.core.strategy import Strategy
 
 Clock = Callable[[], float]
+
+#: The keys that a value was made from, each with when what was read of it had been filled.
+Inputs = Mapping[str, float]
+NO_INPUTS: Final[Inputs] = MappingProxyType({})
 
 
 class Tier(Protocol):
@@ -33,12 +38,12 @@ class Tier(Protocol):
     def takes(self, key: str, size: int) -> bool:
         """Whether a key's value of a size belongs into this tier at all."""
 
-    def fill(self, key: str, found: Found, inputs: Collection[str] | None = None) -> Found | None:
+    def fill(self, key: str, found: Found, inputs: Inputs | None = NO_INPUTS) -> Found | None:
         """Store an entry known to be valid at a moment.
 
-        ``inputs`` are the keys that it was made from; None: it is a copy from another tier.
+        ``inputs`` are what it was made from; None: it is a copy from another tier.
         Returns it as it was stored, with the moment at which it was still valid; None when it
-        is invalid by now, or there is no room.
+        is invalid by now, is no copy of what the other tier holds, or there is no room.
         """
 
     def remove(self, keys: Iterable[str]) -> int:

@@ -7,8 +7,9 @@ stamped record like any other, checked at every read.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
+from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.stamps import Found
 from cachekeeper.store.blobs import Blobs
 from cachekeeper.store.redis.connection import Connection
@@ -25,7 +26,8 @@ class DiskTier:
     def __init__(
         self, blobs: Blobs, connection: Connection, wants: Callable[[str, int], bool]
     ) -> None:
-        self._blobs, self._bindings = blobs, Records(connection, connection.layout.binding)
+        layout = connection.layout
+        self._blobs, self._bindings = blobs, Records(connection, layout.binding, layout.value)
         self._wants = wants
 
     def read(self, key: str) -> Found | None:
@@ -40,7 +42,7 @@ class DiskTier:
         """Whether a key's value of a size belongs on disk."""
         return self._wants(key, size)
 
-    def fill(self, key: str, found: Found, inputs: Collection[str] | None = None) -> Found | None:
+    def fill(self, key: str, found: Found, inputs: Inputs | None = NO_INPUTS) -> Found | None:
         """Blob first, binding second: a crash between leaves garbage that a sweep collects."""
         if not self.takes(key, found.entry.size):
             return None

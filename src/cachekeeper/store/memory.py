@@ -14,9 +14,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.stamps import Entry, Found, Moment, named_key, own_sources
 
 ENTRY_BYTES: Final = 640  # the tuples and numbers of an entry, its place in the order of use
@@ -77,7 +78,7 @@ class MemoryTier:
         self,
         key: str,
         found: Found,
-        inputs: Collection[str] | None = None,  # noqa: ARG002  # the graph is the far tiers'
+        inputs: Inputs | None = NO_INPUTS,  # noqa: ARG002  # the graph is the far tiers'
     ) -> Found | None:
         """Keep an entry unless a source of it was invalidated since it was found valid."""
         entry, moment = found

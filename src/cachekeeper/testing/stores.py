@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Iterable, Sequence
 
+from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Moment
@@ -74,7 +75,15 @@ class Graph:
     def __init__(self) -> None:
         self._inputs: dict[str, list[str]] = {}
 
-    def link(self, key: str, inputs: Iterable[str], *, more: bool = False) -> None:
+    def link(
+        self,
+        key: str,
+        inputs: Iterable[str],
+        *,
+        more: bool = False,
+        read: Inputs = NO_INPUTS,  # noqa: ARG002  # nothing purges by this graph
+        sources: Iterable[str] = (),  # noqa: ARG002
+    ) -> None:
         """Say what a key was derived from, instead of what was said before or ``more``."""
         before = self.inputs(key) if more else []
         self._inputs[key] = list(dict.fromkeys([*before, *inputs]))

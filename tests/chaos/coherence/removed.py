@@ -7,7 +7,6 @@ when the product changes, a removal that no longer fits fails loudly.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import os
 import time
@@ -19,16 +18,20 @@ from cachekeeper.client import aio_reading, cache
 from cachekeeper.client.aio_reading import AsyncFill, AsyncReading
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.fill import Fill
+from cachekeeper.client.inherited import Inherited
 from cachekeeper.client.reading import ReadThrough, Recipe, made
+from cachekeeper.client.sources import Input
 from cachekeeper.core import request
 from cachekeeper.core.request import Request
-from cachekeeper.core.stamps import POISON, Found, Moment, Stamp, source_of_key
+from cachekeeper.core.stamps import POISON, Found, Moment, source_of_key
 from cachekeeper.core.strategy import STRATEGIES
 from cachekeeper.services.confirm import Confirmer
 from cachekeeper.store.memory import MemoryTier
-from cachekeeper.store.redis import connection
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.nodes import RedisNodes
+from tests.chaos.removing import put as _put
+from tests.chaos.removing import swap as _swap
+from tests.chaos.removing import without as _without
 
 VARIABLE: Final = "CHAOS_ABLATION"
 #: Makes the race between a fill of memory and the log as wide as a slow machine would.
@@ -47,36 +50,6 @@ def apply() -> None:
     """Take out what the environment names; usually nothing."""
     if name := os.environ.get(VARIABLE):
         REMOVALS[name]()
-
-
-def _swap(wanted: str, change: Callable[[str], str]) -> None:
-    """Run another script in place of one of the product."""
-    original = connection.script
-    original.cache_clear()
-
-    def swapped(name: str) -> connection.Script:
-        found = original(name)
-        if name != wanted:
-            return found
-        source = change(found.source)
-        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-        return connection.Script(digest, source)
-
-    _put(connection, "script", swapped)
-
-
-def _put(where: object, name: str, instead: object) -> None:
-    """Replace something that has to be there."""
-    assert hasattr(where, name), f"not there any more: {name}"
-    setattr(where, name, instead)
-
-
-def _without(text: str, instead: str) -> Callable[[str], str]:
-    def change(source: str) -> str:
-        assert text in source, f"not in the script any more: {text}"
-        return source.replace(text, instead)
-
-    return change
 
 
 def _check_on_read() -> None:
@@ -143,7 +116,7 @@ def _declared_too_late() -> None:
 
 
 def _inheritance() -> None:
-    _put(cache, "inherited", lambda keys, *_: list(map(source_of_key, keys)))
+    _put(cache, "inherited", lambda keys, *_: Inherited(list(map(source_of_key, keys)), {}))
 
 
 def _moment_of_a_fill() -> None:
@@ -171,7 +144,7 @@ def _moment_of_an_awaited_loader() -> None:
         used.set(reading)
         return await make(reads, key, reading, *how)
 
-    def late(body: bytes, recipe: Recipe, as_of: Moment, inputs: Mapping[str, Stamp]) -> Found:
+    def late(body: bytes, recipe: Recipe, as_of: Moment, inputs: Mapping[str, Input]) -> Found:
         if as_of == POISON:
             return made(body, recipe, as_of, inputs)
         time.sleep(LATE_S)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 
 #: Changes kept: a snapshot that is farther behind loads anew.
@@ -31,16 +32,28 @@ class RedisGraph:
     def __init__(self, connection: Connection) -> None:
         self._c = connection
 
-    def link(self, key: str, inputs: Iterable[str], *, more: bool = False) -> int:
+    def link(
+        self,
+        key: str,
+        inputs: Iterable[str],
+        *,
+        more: bool = False,
+        read: Inputs = NO_INPUTS,
+        sources: Iterable[str] = (),
+    ) -> int:
         """Say what a key was derived from, instead of what was said before or ``more``.
 
+        ``read`` tells of inputs when what was read of them had been filled: of one that is stored
+        so no more its edges say nothing, and the key is linked to all ``sources`` as well.
         Returns how many edges came or went. A fill does this by itself, in one step with the value.
         """
         layout = self._c.layout
         keys = [layout.graph_nodes, layout.graph_log, layout.graph_stats]
         mode = "more" if more else "instead"
-        args: list[Arg] = [key, LOG_LENGTH, layout.graph_in(""), layout.graph_out(""), mode]
-        return int(self._c.run("link", keys, [*args, *inputs]))
+        args: list[Arg] = [key, LOG_LENGTH, layout.graph_in(""), layout.graph_out("")]
+        args += [layout.value(""), layout.binding(""), layout.group(""), mode]
+        named = [part for each in inputs for part in (each, read.get(each, 0.0))]
+        return int(self._c.run("link", keys, [*args, len(named) // 2, *named, *sources]))
 
     def inputs(self, key: str) -> list[str]:
         """What a key was derived from."""
@@ -90,7 +103,7 @@ class RedisGraph:
         """Forget those of some keys that have no value and no dependents; returns them."""
         layout, gone = self._c.layout, list[str]()
         for chunk in _batched(keys, CHUNK):
-            names = [layout.graph_nodes, layout.graph_log]
+            names = [layout.graph_nodes, layout.graph_log, layout.graph_stats]
             for key in chunk:
                 names += [layout.value(key), layout.binding(key)]
             args: list[Arg] = [LOG_LENGTH, layout.graph_in(""), layout.graph_out("")]

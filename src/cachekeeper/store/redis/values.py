@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
+from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, group_of
 from cachekeeper.errors import CacheFull
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
@@ -20,10 +21,15 @@ _HEADER = struct.Struct(">ddddHI")
 
 
 class Records:
-    """One kind of stamped record; ``name`` makes its Redis key from a cache key."""
+    """One kind of stamped record; ``name`` makes its Redis key from a cache key.
 
-    def __init__(self, connection: Connection, name: Callable[[str], str]) -> None:
-        self._c, self._name = connection, name
+    ``other`` makes that of the key's record in the other tier.
+    """
+
+    def __init__(
+        self, connection: Connection, name: Callable[[str], str], other: Callable[[str], str]
+    ) -> None:
+        self._c, self._name, self._other = connection, name, other
         self._layout = connection.layout
 
     def read(self, key: str) -> Found | None:
@@ -32,10 +38,11 @@ class Records:
         found = self._c.run("read", [self._name(key), layout.marks, layout.clock], [key])
         return _unpacked(*found) if found else None
 
-    def fill(self, key: str, found: Found, inputs: Collection[str] | None = None) -> Found | None:
+    def fill(self, key: str, found: Found, inputs: Inputs | None = NO_INPUTS) -> Found | None:
         """Store a record; None when a source of it was invalidated, or there is no room.
 
-        What it was made from (None: it is a copy) goes into the graph in the same step.
+        What it was made from goes into the graph in the same step. A copy (``inputs`` None) is
+        stored only while the other tier has what was copied.
 
         Returns it as it was stored: with a group in place of too many sources.
         """
@@ -43,7 +50,7 @@ class Records:
         folded = entry.stamp.folded(key)
         group = "" if folded is entry.stamp else group_of(key)
         keys = [self._name(key), layout.marks, layout.clock, layout.expiry, layout.groups]
-        keys += [layout.graph_nodes, layout.graph_log, layout.graph_stats]
+        keys += [layout.graph_nodes, layout.graph_log, layout.graph_stats, self._other(key)]
         args: list[Arg] = [
             key,
             entry.stamp.as_of.incarnation,
@@ -59,8 +66,10 @@ class Records:
             LOG_LENGTH,
             layout.graph_in(""),
             layout.graph_out(""),
+            layout.value(""),
+            layout.binding(""),
             -1 if inputs is None else len(inputs),
-            *(inputs or ()),
+            *(part for read in (inputs or NO_INPUTS).items() for part in read),
             *entry.stamp.sources,
         ]
         try:
@@ -104,14 +113,14 @@ class RedisTier(Records):
     name = "redis"
 
     def __init__(self, connection: Connection, largest: int) -> None:
-        super().__init__(connection, connection.layout.value)
+        super().__init__(connection, connection.layout.value, connection.layout.binding)
         self._largest = largest
 
     def takes(self, key: str, size: int) -> bool:  # noqa: ARG002  # all keys alike
         """Whether a value is of at most the tier's largest size; bigger ones are the disk's."""
         return size <= self._largest
 
-    def fill(self, key: str, found: Found, inputs: Collection[str] | None = None) -> Found | None:
+    def fill(self, key: str, found: Found, inputs: Inputs | None = NO_INPUTS) -> Found | None:
         """Store a value that the tier takes."""
         if not self.takes(key, found.entry.size):
             self.remove([key])

@@ -7,18 +7,20 @@
 -- record: incarnation, as_of, filled, expires (doubles), number of sources (2 bytes) and the bytes
 -- they take (4), sources each ended by a zero byte, body
 --
--- What the value was made from goes into the dependency graph in the same step, unless this is but
--- a copy from another tier.
+-- What the value was made from goes into the dependency graph in the same step. The graph knows one
+-- version of a key: another one in the other tier goes, and a copy from there is stored only while
+-- that has what was copied.
 --
--- KEYS  record, marks, clock, expiry, groups, nodes, log and statistics of the graph
+-- KEYS  record, marks, clock, expiry, groups, nodes, log and statistics of the graph, the key's
+--       record in the other tier
 -- ARGV  key, incarnation, as_of, filled, expires (s), lifetime of the index (s), group or '',
 --       prefixes of a source's groups, a group's members and its subgroups, body,
---       log length, prefixes of the in: and out: sets, number of inputs (-1: a copy), input ...,
---       source ...
+--       log length, prefixes of the in: and out: sets, of values and of bindings, number of inputs
+--       (-1: a copy), for each the key and when what was read of it had been filled (s), source ...
 -- returns the epoch, nil when refused
 local key, as_of, expires, group = ARGV[1], tonumber(ARGV[3]), ARGV[5], ARGV[7]
-local inputs = tonumber(ARGV[15])
-local first_source = 16 + math.max(0, inputs)
+local is_copy = ARGV[17] == '-1'
+local first_source = 18 + (is_copy and 0 or 2 * ARGV[17])
 local clock = redis.call('HMGET', KEYS[3], 'incarnation', 'epoch')
 if clock[1] ~= ARGV[2] then
   return nil
@@ -43,6 +45,11 @@ for i = first_source, #ARGV do  -- a group that has gone vouches for nothing any
   if string.sub(ARGV[i], 1, 2) == 'g:' and not redis.call('ZSCORE', KEYS[5], ARGV[i]) then
     return nil
   end
+end
+local other = redis.call('GETRANGE', KEYS[9], 16, 23)
+local is_same = #other == 8 and struct.unpack('>d', other) == tonumber(ARGV[4])
+if is_copy and not is_same then
+  return nil
 end
 local extended = {}
 local function extend(named)  -- and the groups that it is made of
@@ -83,15 +90,22 @@ redis.call('ZADD', KEYS[4], expires, key)
 if redis.call('TTL', KEYS[4]) < tonumber(ARGV[6]) then
   redis.call('EXPIRE', KEYS[4], ARGV[6])  -- the index outlives its longest-lived member
 end
-local graph = {nodes = KEYS[6], log = KEYS[7], length = ARGV[12], into = ARGV[13], out = ARGV[14]}
-if inputs > 0 or (inputs == 0 and redis.call('EXISTS', graph.into .. key) == 1) then
-  local named = {}
-  for i = 16, 15 + inputs do
-    named[#named + 1] = ARGV[i]
+if not is_copy then
+  if not is_same then
+    redis.call('UNLINK', KEYS[9])
   end
-  local _, bridged = link(graph, key, named)
-  if not bridged then
-    redis.call('HINCRBY', KEYS[8], 'unbridged', 1)
+  local graph = {nodes = KEYS[6], log = KEYS[7], stats = KEYS[8], length = ARGV[12],
+    into = ARGV[13], out = ARGV[14], values = ARGV[15], bindings = ARGV[16], members = ARGV[9]}
+  local inputs, read, sources = {}, {}, {}
+  for i = 18, first_source - 1, 2 do
+    inputs[#inputs + 1] = ARGV[i]
+    read[#read + 1] = tonumber(ARGV[i + 1])
+  end
+  for i = first_source, #ARGV do
+    sources[#sources + 1] = ARGV[i]
+  end
+  if #inputs > 0 or redis.call('EXISTS', graph.into .. key) == 1 then
+    link(graph, key, ways(graph, inputs, read, sources))
   end
 end
 return tonumber(clock[2])
