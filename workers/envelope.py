@@ -16,7 +16,7 @@ from kombu.utils.json import loads
 
 from cachekeeper.errors import InvalidInput
 
-#: The largest request there can be (1000 names of 512 bytes, escaped, in base64) has 2.1 MB.
+#: The largest request that is a message (1000 names of 512 bytes, escaped, in base64): 2.1 MB.
 MESSAGE_BYTES: Final = 4 * 1024 * 1024
 #: Deeper JSON ends kombu's encoder or ours, which are recursive, somewhere else.
 DEPTH: Final = 32
@@ -25,6 +25,7 @@ CLOCK_BITS: Final = 63
 SHOWN: Final = 60
 
 Envelope = dict[str, Any]
+_NESTED: Final = (dict, list)
 
 
 def open_envelope(raw: bytes | str) -> Envelope:
@@ -35,38 +36,23 @@ def open_envelope(raw: bytes | str) -> Envelope:
     """
     if len(raw) > MESSAGE_BYTES:
         raise InvalidInput("message", f"{len(raw)} bytes", f"at most {MESSAGE_BYTES} bytes")
-    return check_envelope(parse("message", raw))
-
-
-def parse(field: str, raw: bytes | str) -> Any:
-    """What a text in JSON says.
-
-    Raises:
-        InvalidInput: it is no JSON in UTF-8, or too deep.
-    """
-    try:
-        value = loads(raw)
-    except Exception as error:  # kombu's decoder of typed values may raise anything
-        shown = raw[:SHOWN] if len(raw) > SHOWN else raw
-        reason = f"JSON in UTF-8 ({type(error).__name__})"
-        raise InvalidInput(field, shown, reason) from None
-    check_depth(field, value)
-    return value
+    message = _parse("message", raw)
+    check_depth("message", message)
+    return check_envelope(message)
 
 
 def check_depth(field: str, value: object) -> None:
     """Refuse values that are nested too deep, without recursion. Raises InvalidInput."""
-    level = [value]
+    level = [value] if isinstance(value, _NESTED) else []
     for _ in range(DEPTH):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return
-    raise InvalidInput(field, "nested values", f"at most {DEPTH} levels")
-
-
-def _inside(value: object) -> list[Any]:
-    values = value.values() if isinstance(value, dict) else value
-    return [] if not isinstance(value, dict | list) else list(values)  # type: ignore[call-overload]
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, _NESTED)
+        ]
+    if level:
+        raise InvalidInput(field, "nested values", f"at most {DEPTH} levels")
 
 
 def check_envelope(message: object) -> Envelope:
@@ -107,13 +93,23 @@ def check_record(raw: bytes) -> tuple[Envelope, str, str]:
     Raises:
         InvalidInput: it is none.
     """
-    record = parse("unacknowledged message", raw)
+    record = _parse("unacknowledged message", raw)
     if not (isinstance(record, list) and len(record) == 3):
-        raise InvalidInput("unacknowledged message", _shown(record), "[message, exchange, key]")
+        raise InvalidInput("unacknowledged message", raw[:SHOWN], "[message, exchange, key]")
     message, exchange, key = record
+    check_depth("message", message)
     check_text("exchange", exchange, optional=True)
     check_text("routing key", key, optional=True)
     return check_envelope(message), exchange or "", key or ""
+
+
+def _parse(field: str, raw: bytes | str) -> Any:
+    try:
+        return loads(raw)
+    except Exception as error:  # kombu's decoder of typed values may raise anything
+        shown = raw[:SHOWN] if len(raw) > SHOWN else raw
+        reason = f"JSON in UTF-8 ({type(error).__name__})"
+        raise InvalidInput(field, shown, reason) from None
 
 
 def _check_delivery(properties: Mapping[str, Any]) -> None:

@@ -138,14 +138,14 @@ def _arguments(message: Message) -> tuple[list[Any], dict[str, Any]]:
         content = message.payload  # decoded once: Celery takes it from here too
     except Exception as error:
         allowed = f"JSON in UTF-8 ({type(error).__name__})"
-        raise InvalidInput("body", bytes(body[:SHOWN]), allowed) from None
+        raise InvalidInput("body", body[:SHOWN], allowed) from None
     check_depth("body", content)
     match content:
         case [list(values), dict(fields), (dict() | None) as embedded]:
             _check_embedded(embedded or {})
             return values, fields
     allowed = "[[arguments], {arguments by name}, {} or null]"
-    raise InvalidInput("body", bytes(body[:SHOWN]), allowed)
+    raise InvalidInput("body", body[:SHOWN], allowed)
 
 
 def _check_embedded(embedded: Mapping[str, Any]) -> None:

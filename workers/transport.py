@@ -17,7 +17,7 @@ from kombu.exceptions import InconsistencyError, OperationalError
 from kombu.transport import TRANSPORT_ALIASES, _transport_cache, redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from workers.envelope import check_record, open_envelope
@@ -29,7 +29,7 @@ GUARDED: Final = {"redis": "Transport", "rediss": "Transport", "sentinel": "Sent
 KEPT_BACK: Final = "cachekeeper.quarantine"
 #: As many as there are dead letters; more would push each other out there.
 KEPT_AT_MOST: Final = 1000
-KEPT_SHOWN: Final = 200
+KEPT_SHOWN: Final = 2000  # characters in the log
 #: The broker failed, and not the message; or the process is at its end.
 NOT_THE_MESSAGE: Final = (
     OSError,
@@ -107,9 +107,12 @@ class Channel(redis.Channel):
 
     def keep(self, evidence: Evidence) -> None:
         """Have a message buried later."""
-        with self.conn_or_acquire() as client, client.pipeline() as pipe:
-            pipe.lpush(KEPT_BACK, json.dumps(evidence)).ltrim(KEPT_BACK, 0, KEPT_AT_MOST - 1)
-            pipe.execute()
+        kept = json.dumps(evidence)
+        try:
+            with self.conn_or_acquire() as client, client.pipeline() as pipe:
+                pipe.lpush(KEPT_BACK, kept).ltrim(KEPT_BACK, 0, KEPT_AT_MOST - 1).execute()
+        except ResponseError as error:  # the broker is full: only the log is left
+            logger.critical("message_lost reason=%r message=%s", str(error), kept[:KEPT_SHOWN])
 
     def bury_kept(self) -> None:
         """Bury what was kept, as far as the cache server can be reached."""

@@ -67,6 +67,13 @@ def test_a_worker_outlives_whatever_lies_in_its_queues(
     said = celery_setup.worker.logs().count("message_quarantined ")
     assert said >= sent - len(QUEUES), "one of each is for a task to refuse"
 
+    # The main process has opened a connection of its own; a child made now must not share it.
+    (child,) = psutil.Process(min(before, key=before.__getitem__)).children()
+    child.kill()
+    broker.lpush(Queue.IMMEDIATE, b"null")
+    assert cache.invalidate("photo:b").wait(DONE_S).status is Status.DONE
+    wait_until(lambda: len(letters(cache)) > len(found))
+
 
 def test_a_worker_that_begins_with_them_begins(
     celery_setup: CeleryTestSetup, cache: Cache, broker: redis.Redis

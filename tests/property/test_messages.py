@@ -20,7 +20,7 @@ from kombu.utils.json import dumps, loads
 import tasks
 from cachekeeper.errors import InvalidInput
 from tests.tasks.malformed import MALFORMED, good, text
-from workers.envelope import check_record, open_envelope
+from workers.envelope import DEPTH, check_record, open_envelope
 from workers.protocol import check_task
 from workers.quarantine import KEPT_BYTES, excerpt
 
@@ -161,3 +161,14 @@ BASE = good(
     properties__correlation_id="1",
     properties__reply_to="",
 )
+
+
+@pytest.mark.parametrize(("levels", "passes"), [(DEPTH - 2, True), (DEPTH - 1, False)])
+def test_the_deepest_message_can_go_back_too(levels: int, passes: bool) -> None:
+    trace = json.loads("[" * levels + "]" * levels)
+    raw = json.dumps(good(headers__trace=trace)).encode()
+    if passes:
+        check_record(dumps([open_envelope(raw), "", "queue"]).encode())
+    else:
+        with pytest.raises(InvalidInput, match=f"at most {DEPTH} levels"):
+            open_envelope(raw)

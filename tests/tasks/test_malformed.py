@@ -96,7 +96,7 @@ def test_a_malformed_prefetch_is_buried(
 
 
 def test_a_message_in_pickle_is_refused_unread(
-    wiring: Wiring, run: Run, celery_session_app: Celery
+    wiring: Wiring, run: Run, celery_session_app: Celery, letter: Callable[[], Letter]
 ) -> None:
     celery_session_app.send_task(
         Task.INVALIDATE,
@@ -104,6 +104,7 @@ def test_a_message_in_pickle_is_refused_unread(
         queue=ROUTES[Task.INVALIDATE],
         serializer="pickle",
     )
+    assert letter()["reason"].startswith("content-type: 'application/x-python-serialize'")
     run(Task.INVALIDATE, keys=["photo:b"])
     marks = wiring.cache.stores.marks
     assert marks.now().epoch == 1
