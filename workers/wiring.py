@@ -63,7 +63,6 @@ class Wiring:
                 nodes=stores.nodes,
                 known_for=seen_for,
                 ack_timeout_s=self.settings.ack_timeout_s,
-                outwait_s=self._outwait_s,
             ),
             receipts=stores.receipts,
             garbage=self.garbage,
@@ -86,10 +85,6 @@ class Wiring:
             names_cycles=self.settings.circular_resolution == "maintain",
         )
         return Purger(self.snapshot, tiers, limits)
-
-    @property
-    def _outwait_s(self) -> float:
-        return self.settings.lease_s + self.settings.lease_drift_s
 
     def _purge_later(self, request_id: str) -> None:
         with suppress(BrokerUnavailable):  # bytes only: they go when read or expired
@@ -173,8 +168,6 @@ class Wiring:
             nodes=stores.nodes,
             receipts=stores.receipts,
             marks=RedisMarks(stores.connection, self.settings.record_s),
-            lease_s=self.settings.lease_s,
-            outwait_s=self._outwait_s,
             record_s=self.settings.record_s,
             longest_life_s=longest + DAY_S,
             now=time.time,

@@ -132,6 +132,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def outwait_s(self) -> float:
+        """How long after a fence a lease of this length is over, on anybody's clock."""
+        return self.lease_s + self.lease_drift_s
+
+    @property
     def headroom(self) -> int:
         """Bytes that an eviction frees beyond the request (SPEC 6)."""
         if self.device_headroom is not None:

@@ -102,7 +102,10 @@ def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The tiers of a deployment of the module's own."""
     with fresh_deployment(server_url) as deployment:
         settings = Settings(
-            state=tmp_path_factory.mktemp("state"), deployment=deployment, redis_value_bytes=4 * MIB
+            state=tmp_path_factory.mktemp("state"),
+            deployment=deployment,
+            redis_value_bytes=4 * MIB,
+            lease_s=LEASE_S,
         )
         stores = open_stores(settings, server_url, lambda *_: True)
         memory = MemoryTier(8 * MIB, lease_clock)

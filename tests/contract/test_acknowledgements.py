@@ -30,7 +30,7 @@ def connection(server_url: str, deployment: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def nodes(connection: Connection) -> RedisNodes:
-    return RedisNodes(connection)
+    return RedisNodes(connection, 0.5)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_who_is_silent_is_told_after_a_while(nodes: RedisNodes, marks: RedisMark
 def test_a_node_that_comes_far_at_once_rings_all_who_wait(
     connection: Connection, marks: RedisMarks
 ) -> None:
-    workers = [RedisNodes(connection) for _ in range(4)]
+    workers = [RedisNodes(connection, 0.5) for _ in range(4)]
     workers[0].join("behind")
     moments = [marked(marks, "page:a") for _ in workers]
     with ThreadPoolExecutor(len(workers)) as threads:

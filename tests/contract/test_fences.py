@@ -79,6 +79,43 @@ def test_strict_outwaits_a_node_that_does_not_answer_and_names_it(
     assert took < given.ack_timeout_s
 
 
+def test_strict_outwaits_a_lease_that_is_longer_than_its_own(
+    wiring: Wiring, given: Settings
+) -> None:
+    """A process with other settings serves from memory for as long as it was granted."""
+    with Cache(but(given, lease_s=2.5)) as cache:
+        pages = cache.namespace("page")
+        pages.loader(str.encode)
+        pages.get("a")
+        memory, node = cache._memory, cache._node
+        assert node is not None
+        node._stop.set()  # it hears of nothing any more
+        node._thread.join()
+        began = time.monotonic()
+        receipt, took = strict(wiring, "page:a")
+        assert memory.hit("page:a") is None
+        assert receipt.nodes_fenced == [node.id]
+        assert given.ack_timeout_s + 2.5 <= took < given.ack_timeout_s + 2.6 + SLACK_S
+        assert time.monotonic() - began >= 2.5
+
+    # It is gone, and with it what was to be waited for.
+    wiring.cache.stores.nodes.join("absent")
+    _, took = strict(wiring)
+    assert took < given.ack_timeout_s + outwait_of(given) + SLACK_S
+
+
+def test_nodes_are_fenced_for_silence_by_the_longest_lease_there_is(
+    wiring: Wiring, given: Settings
+) -> None:
+    """A node renews at a quarter of its lease: one with a long lease is rarely heard of."""
+    with Cache(but(given, lease_s=100)) as cache:
+        connection, node = cache.stores.connection, cache._node
+        assert node is not None
+        heard = time.time() - 50 * given.lease_s
+        connection.redis.zadd(connection.layout.renewals, {node.id: heard})
+        assert wiring.recovery.clean()["nodes_forgotten"] == 0
+
+
 def test_eventual_waits_for_nobody_and_fences_nobody(wiring: Wiring, given: Settings) -> None:
     nodes = wiring.cache.stores.nodes
     joined = nodes.join("absent")
@@ -162,6 +199,25 @@ def test_the_first_strict_of_an_incarnation_outwaits_leases_that_nobody_remember
         assert seen_for(incarnation) >= outwait_of(given)
         _, took = strict(wiring)
         assert took < SLACK_S < outwait_of(given)
+    finally:
+        wiring.cache.close()
+
+
+def test_the_first_strict_of_an_incarnation_outwaits_longer_leases_that_are_remembered(
+    own_server: OwnServer, given: Settings
+) -> None:
+    given = but(given, cache_url=own_server.url, broker_url=own_server.url)
+    wiring = Wiring(given)
+    try:
+        with Cache(but(given, lease_s=2.5)) as cache:
+            node = cache._node
+            assert node is not None
+            before = node.id
+            own_server.restart()
+            wait_until(lambda: node.id != before)
+            receipt, _ = strict(wiring)
+            assert receipt.nodes_fenced == []
+            assert seen_for(wiring.cache.stores.marks.now().incarnation) >= 2.5
     finally:
         wiring.cache.close()
 

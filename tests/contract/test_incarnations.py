@@ -199,7 +199,7 @@ def test_a_node_of_an_ended_incarnation_gets_no_lease(
 ) -> None:
     """However much it has acknowledged there; it has to join again."""
     with closing(Connection(own_server.url, given.deployment)) as connection:
-        nodes = RedisNodes(connection)
+        nodes = RedisNodes(connection, 0.5)
         joined = nodes.join("node")
         assert nodes.renew("node", joined)
         own_server.restart()

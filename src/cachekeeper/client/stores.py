@@ -68,7 +68,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
     return Stores(
         connection=connection,
         marks=RedisMarks(connection, settings.record_s),
-        nodes=RedisNodes(connection),
+        nodes=RedisNodes(connection, settings.outwait_s),
         graph=RedisGraph(connection),
         receipts=RedisReceipts(connection, settings.record_s),
         pending=RedisPending(connection, settings.record_s),

@@ -93,6 +93,12 @@ class Nodes(Protocol):
     def fence(self, epoch: int) -> list[str]:
         """Grant no lease any more to nodes that have not acknowledged an epoch; returns them."""
 
+    def outwait_s(self, nodes: Collection[str] | None = None) -> float:
+        """How long the lease of any of these, or of all, lasts at most, with the drift of clocks.
+
+        Not less than one of this process would; in seconds.
+        """
+
     def fence_silent(self, for_s: float) -> list[str]:
         """Fence nodes that have not renewed for so many seconds; returns them."""
 

@@ -2,8 +2,9 @@
 
 A node serves from memory only within a lease, which is granted together with its acknowledgement
 of the log. So once every registered node has acknowledged a mark, none serves anything older. One
-that stays silent is fenced, which means that it is granted no lease any more; when a lease (and the
-drift of clocks) has passed since then, on our own clock, it serves nothing, cut off or not.
+that stays silent is fenced, which means that it is granted no lease any more; when a lease as long
+as its own (and the drift of clocks) has passed since then, on our own clock, it serves nothing, cut
+off or not.
 
 A new incarnation may have forgotten nodes that hold a lease of the one before. So until a lease
 has passed since this process first saw it, that much is waited for, whoever has acknowledged.
@@ -41,10 +42,10 @@ class Confirmer:
         nodes: Nodes,
         known_for: Callable[[int], float],
         ack_timeout_s: float,
-        outwait_s: float,
     ) -> None:
         self._marks, self._nodes, self._known_for = marks, nodes, known_for
-        self._ack_timeout_s, self._outwait_s = ack_timeout_s, outwait_s
+        self._ack_timeout_s = ack_timeout_s
+        self._last, self._longest_s = 0, 0.0  # the incarnation seen last, the longest lease ever
 
     def confirm(self, moment: Moment) -> Confirmation:
         """Wait until no node serves anything older than ``moment``, as long as it takes.
@@ -54,9 +55,9 @@ class Confirmer:
         incarnation, asked, silent = self._await(moment.epoch)
         fenced = self._nodes.fence(moment.epoch) if silent else []
         if fenced:
-            time.sleep(self._outwait_s)
+            time.sleep(self._nodes.outwait_s(fenced))
             self._nodes.leave(fenced)
-        grace = self._outwait_s - self._known_for(moment.incarnation)
+        grace = self._grace_s(moment.incarnation)
         if not fenced and grace > 0:
             time.sleep(grace)
         if silent or grace > 0:
@@ -69,6 +70,13 @@ class Confirmer:
         _, acks = self._nodes.acknowledged()
         clean = all(epoch >= moment.epoch for epoch in acks.values())
         return Confirmation(sorted(acks), [], clean)
+
+    def _grace_s(self, incarnation: int) -> float:
+        """How long a lease that was granted before an incarnation may last yet."""
+        if incarnation != self._last:
+            self._last = incarnation
+            self._longest_s = max(self._longest_s, self._nodes.outwait_s())
+        return self._longest_s - self._known_for(incarnation)
 
     def _await(self, epoch: int) -> tuple[int, list[str], bool]:
         """Wait for acknowledgements, not longer than the timeout.

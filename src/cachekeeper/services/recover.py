@@ -22,15 +22,12 @@ class Recovery:
         nodes: Nodes,
         receipts: Receipts,
         marks: TrimmableMarks,
-        lease_s: float,
-        outwait_s: float,
         record_s: float,
         longest_life_s: float,
         now: Clock,
     ) -> None:
         self._pending, self._nodes, self._receipts, self._marks = pending, nodes, receipts, marks
-        self._outwait_s = outwait_s
-        self._lease_s, self._record_s, self._longest_life_s = lease_s, record_s, longest_life_s
+        self._record_s, self._longest_life_s = record_s, longest_life_s
         self._now = now
 
     def requeue(self) -> dict[str, int]:
@@ -42,9 +39,9 @@ class Recovery:
 
     def clean(self) -> dict[str, int]:
         """Forget requests that belong to no set, and nodes that have been silent for leases."""
-        silent = self._nodes.fence_silent(LEASES_UNTIL_GONE * self._lease_s)
+        silent = self._nodes.fence_silent(LEASES_UNTIL_GONE * self._nodes.outwait_s())
         if silent:  # one of them may live, and serve until the lease that it holds is over
-            time.sleep(self._outwait_s)
+            time.sleep(self._nodes.outwait_s(silent))
             self._nodes.leave(silent)
         return {"requests_forgotten": self._pending.orphans(), "nodes_forgotten": len(silent)}
 

@@ -189,10 +189,7 @@ def _changed_confirmer(change: Callable[[Confirmer], None]) -> None:
 
 
 def _waiting_for_leases() -> None:
-    def change(confirmer: Confirmer) -> None:
-        confirmer._outwait_s = 0.0
-
-    _changed_confirmer(change)
+    _put(RedisNodes, "outwait_s", lambda *_: 0.0)
 
 
 def _grace() -> None:

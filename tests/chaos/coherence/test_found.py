@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,9 @@ class _Silent:
     def fence_silent(self, for_s: float) -> list[str]:  # noqa: ARG002  # the port's
         return []
 
+    def outwait_s(self, nodes: Collection[str] | None = None) -> float:  # noqa: ARG002  # the port's
+        return 0.01
+
     def leave(self, nodes: Iterable[str]) -> None:  # noqa: ARG002  # the port's
         raise AssertionError
 
@@ -84,6 +87,5 @@ def test_a_server_that_was_emptied_before_the_fence_confirms_nothing() -> None:
         nodes=_Silent(),
         known_for=lambda _: 60.0,
         ack_timeout_s=0.01,
-        outwait_s=0.01,
     )
     assert not confirmer.confirm(Moment(1, 1)).holds

@@ -19,6 +19,7 @@ TRUTH: Final = (
     "applied",
     "renewals",
     "fenced",
+    "leases",
     "graph:*",
     "groups",
     "group:*",
@@ -54,6 +55,7 @@ class Layout:
         self.waiting = self._key("waiting")  # zset: bell -> epoch that all have to have applied
         self.renewals = self._key("renewals")  # zset: node -> its last renewal, server's seconds
         self.fenced = self._key("fenced")  # set: nodes that get no lease any more
+        self.leases = self._key("leases")  # hash: node -> its lease with the drift, seconds
         self.expiry = self._key("expiry")  # zset: key -> expiry, seconds
         self.lazy = self._key("lazy")  # zset: key -> when its bytes became garbage
         self.groups = self._key("groups")  # zset: group -> when nobody names it any more

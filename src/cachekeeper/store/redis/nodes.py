@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from redis.exceptions import NoScriptError
@@ -17,17 +17,21 @@ RING_S = 60  # a bell, longer than anybody waits for it
 
 
 class RedisNodes:
-    """Who has to have seen a mark before a strict invalidation may succeed."""
+    """Who has to have seen a mark before a strict invalidation may succeed.
 
-    def __init__(self, connection: Connection) -> None:
+    ``outwait_s`` is the lease of this process, with the drift of clocks.
+    """
+
+    def __init__(self, connection: Connection, outwait_s: float) -> None:
         self._c = connection
+        self._outwait_s = outwait_s
         self._bells = uuid.uuid4().hex  # nobody else's
 
     def join(self, node: str) -> Moment:
         """Register a node whose memory is empty; returns the moment that it starts from."""
         layout = self._c.layout
-        keys = [layout.acks, layout.renewals, layout.clock]
-        return self._saw(Moment(*map(int, self._c.run("join", keys, [node]))))
+        keys = [layout.acks, layout.renewals, layout.clock, layout.leases]
+        return self._saw(Moment(*map(int, self._c.run("join", keys, [node, self._outwait_s]))))
 
     def renew(self, node: str, applied: Moment) -> bool:
         """Acknowledge the log up to a moment; True grants a lease, False asks to join anew."""
@@ -44,6 +48,15 @@ class RedisNodes:
         layout = self._c.layout
         found = self._c.run("fence", [layout.acks, layout.fenced], [epoch])
         return sorted(name.decode() for name in found)
+
+    def outwait_s(self, nodes: Collection[str] | None = None) -> float:
+        """How long the lease of any of these nodes, or of all, lasts at most, with the drift."""
+        with reachable():
+            if nodes is None:
+                found = self._c.redis.hvals(self._c.layout.leases)
+            else:
+                found = self._c.redis.hmget(self._c.layout.leases, list(nodes))
+        return max([self._outwait_s, *(float(lease) for lease in found if lease is not None)])
 
     def fence_silent(self, for_s: float) -> list[str]:
         """Fence nodes that have not renewed for so long by the server's clock; returns them."""
@@ -63,6 +76,7 @@ class RedisNodes:
                 pipe.zrem(layout.acks, *gone)
                 pipe.zrem(layout.renewals, *gone)
                 pipe.srem(layout.fenced, *gone)
+                pipe.hdel(layout.leases, *gone)
                 pipe.execute()
 
     def acknowledged(self) -> tuple[int, dict[str, int]]:
