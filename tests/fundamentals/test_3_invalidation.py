@@ -37,7 +37,7 @@ def test_a_receipt_tells_what_was_done(cache: Cache) -> None:
     assert receipt.purged
     assert receipt.reason == "cropped"
     assert receipt.affected == ["photo:receipt", "page:receipt"]  # sources first
-    assert receipt.removed == {"disk": 1, "redis": 2}  # of the photo there were two copies
+    assert receipt.batch_removed == {"disk": 1, "redis": 2}  # of the photo there were two copies
     assert set(receipt.verified) == {"memory", "redis", "disk"}
     assert receipt.worker_pid != os.getpid()  # somebody else did it
     assert receipt.epoch > 0
@@ -78,7 +78,7 @@ def test_most_invalidations_start_at_once(cache: Cache, strategy: str) -> None:
     asked = cache.invalidate("number:one", strategy=strategy, consistency="strict")
     receipt = asked.wait(WAIT_S, purged=True)
     assert receipt.status == "done"
-    assert receipt.removed == ({} if strategy == "lazy" else {"disk": 1, "redis": 1})
+    assert receipt.batch_removed == ({} if strategy == "lazy" else {"disk": 1, "redis": 1})
     assert [tier.read("number:one") for tier in cache.tiers.values()] == [None, None, None]
 
 
@@ -103,7 +103,7 @@ def test_a_key_that_nobody_ever_read_can_be_invalidated(cache: Cache) -> None:
     """It may be in a place that the graph does not know."""
     receipt = cache.invalidate(["never:read", "never:seen"]).wait(WAIT_S, purged=True)
     assert receipt.affected == ["never:read", "never:seen"]
-    assert receipt.removed == {"disk": 0, "redis": 0}
+    assert receipt.batch_removed == {"disk": 0, "redis": 0}
 
 
 def test_a_malformed_request_changes_nothing(cache: Cache) -> None:

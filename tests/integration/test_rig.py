@@ -90,7 +90,7 @@ def test_a_request_is_done_in_a_worker_process(celery_setup: CeleryTestSetup, ca
     assert receipt.status is Status.DONE
     assert receipt.affected == keys, "sources first"
     assert receipt.verified == ["disk", "redis", "memory"]
-    assert receipt.removed == {"disk": 3, "redis": 3}
+    assert receipt.batch_removed == {"disk": 3, "redis": 3}
     assert receipt.worker_pid in processes(worker) - {os.getpid()}
     assert held(cache, keys) == set()
 

@@ -144,6 +144,14 @@ class TestAFlush:
         assert pending.waiting(Strategy.BACKGROUND) == 0
         assert run(Task.FLUSH_BACKGROUND)["requests"] == 0
 
+    def test_says_what_was_removed_for_the_batch(self, cache: Cache, run: Run) -> None:
+        keys = derived_values(cache)
+        handles = [cache.invalidate(key, strategy=Strategy.BACKGROUND) for key in keys]
+        run(Task.FLUSH_BACKGROUND)
+        for receipt in [handle.wait(DONE_S, purged=True) for handle in handles]:
+            assert receipt.batch == len(handles)
+            assert receipt.batch_removed == {"disk": 2, "redis": 2}, "for both of them together"
+
     def test_puts_aside_what_can_not_be_done_and_does_the_rest(
         self, wiring: Wiring, run: Run, letter: Callable[[], Letter]
     ) -> None:
@@ -209,13 +217,13 @@ class TestAGreatPurge:
         receipt = cache.invalidate("photo:a").wait(DONE_S, purged=True)
         assert self.present(cache, keys) == []
         assert receipt.affected_count == 1 + self.MANY
-        assert receipt.removed == {"disk": len(keys), "redis": len(keys)}
+        assert receipt.batch_removed == {"disk": len(keys), "redis": len(keys)}
 
     def test_a_lazy_one_leaves_all_bytes_to_the_sweep(self, cache: Cache, run: Run) -> None:
         keys = self.made(cache)
         asked = cache.invalidate("photo:a", strategy=Strategy.LAZY)
         receipt = asked.wait(DONE_S, purged=True)
-        assert (receipt.removed, receipt.affected_count) == ({}, 1 + self.MANY)
+        assert (receipt.batch_removed, receipt.affected_count) == ({}, 1 + self.MANY)
         assert self.present(cache, keys) == 2 * keys
         wait_until(lambda: run(Task.SWEEP_LAZY) and not self.present(cache, keys))
 

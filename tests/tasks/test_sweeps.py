@@ -98,7 +98,7 @@ class TestLazy:
             photos.get(name)
         asked = cache.invalidate(["photo:a", "photo:b"], strategy=Strategy.LAZY)
         receipt = asked.wait(DONE_S, purged=True)
-        assert receipt.removed == {}
+        assert receipt.batch_removed == {}
         assert all(tier.present(["photo:a", "photo:b"]) for tier in shared)
         wait_until(lambda: not cache.tiers["memory"].read("photo:b"))
         photos.get("b")  # filled again

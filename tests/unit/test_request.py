@@ -178,7 +178,7 @@ def test_the_receipt_of_an_accepted_request_is_pending_and_names_what_was_asked(
 @pytest.mark.parametrize("status", Status)
 def test_a_receipt_comes_back_from_json_as_it_went(status: Status) -> None:
     receipt = pending_receipt(made(strategy="lazy", consistency="relaxed"))
-    receipt.status, receipt.epoch, receipt.removed = status, 12, {"disk": 1}
+    receipt.status, receipt.epoch, receipt.batch_removed = status, 12, {"disk": 1}
     back = Receipt.from_json(receipt.to_json())
     assert back == receipt
     assert (back.status, back.strategy) == (status, Strategy.LAZY)

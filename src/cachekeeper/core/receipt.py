@@ -40,11 +40,11 @@ class Receipt:
     affected_count: int = 0
     depth: int = 0
     limits: list[str] = field(default_factory=list)  # every limit that was met, in words
-    removed: dict[str, int] = field(default_factory=dict)  # entries, by tier
     nodes_asked: list[str] = field(default_factory=list)
     nodes_fenced: list[str] = field(default_factory=list)  # silent: granted no lease any more
     verified: list[str] = field(default_factory=list)  # tiers that serve nothing older now
     batch: int = 0  # requests that were dispatched together
+    batch_removed: dict[str, int] = field(default_factory=dict)  # entries, by tier, for all of them
     purged: bool = False  # the bytes of all that is affected are gone, or the lazy sweep's
     merged_into: str = ""  # the request that waited for the same already, and stands for this one
     worker_pid: int = 0

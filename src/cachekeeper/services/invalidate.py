@@ -76,8 +76,8 @@ class Invalidator:
         elif not receipt.purged:
             self._report(receipt, reached)
             removed = self._remove(receipt.strategy, reached.order)
-            before = receipt.removed
-            receipt.removed = {tier: n + before.get(tier, 0) for tier, n in removed.items()}
+            before = receipt.batch_removed
+            receipt.batch_removed = {tier: n + before.get(tier, 0) for tier, n in removed.items()}
             receipt.purged = True
             self._receipts.save([receipt])
         self._leftovers.drop(request_id)
@@ -130,7 +130,7 @@ class Invalidator:
         # A batch is of one strategy.
         removed = self._remove(requests[0].strategy, _unique(at_once)) if at_once else {}
         for receipt in receipts:
-            receipt.removed = removed
+            receipt.batch_removed = removed
         self._receipts.save(receipts)
         for request in deferred:  # not before: the end of it is written into the receipt, too
             self._leftovers.put(request.id, request.keys)

@@ -71,7 +71,7 @@ class Worker:
         self.affected[request.id] = affected
         receipt.affected, receipt.affected_count = affected[:AFFECTED_SHOWN], len(affected)
         receipt.epoch, receipt.verified = moment.epoch, ["memory"]
-        receipt.removed, receipt.purged = {"memory": len(stale)}, True
+        receipt.batch_removed, receipt.purged = {"memory": len(stale)}, True
         receipt.status, receipt.marked = Status.DONE, time.time()
         receipt.finished = receipt.marked
         return receipt

@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -80,12 +80,14 @@ def _drop_from_memory() -> None:
 def _refusal_of_late_fills() -> None:
     fill = MemoryTier.fill
 
-    def late(memory: MemoryTier, key: str, found: Found) -> Found | None:
+    def late(
+        memory: MemoryTier, key: str, found: Found, inputs: Collection[str] | None = None
+    ) -> Found | None:
         time.sleep(LATE_S)
         memory._marks.clear()
         memory._mark_bytes = 0
         memory._floor = 0
-        return fill(memory, key, found)
+        return fill(memory, key, found, inputs)
 
     _put(MemoryTier, "fill", late)
 
