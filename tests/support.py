@@ -18,7 +18,7 @@ Seen = TypeVar("Seen")
 FOR_EVER = -1  # what TTL says of a key without expiry
 
 
-def wait_until(condition: Callable[[], Seen | None], seconds: float = 10) -> Seen:
+def wait_until(condition: Callable[[], Seen | None], seconds: float = 15) -> Seen:
     """Wait until ``condition`` gives something true, and return that; fail after ``seconds``."""
     end = time.monotonic() + seconds
     while not (seen := condition()):

@@ -13,7 +13,7 @@ import pytest
 
 from cachekeeper import AsyncCache, InvalidInput
 from cachekeeper.testing import MemoryCache
-from tests.client.loop import BOUND_S, run
+from tests.client.library import BOUND_S, run
 
 TOLD = "a key that its own loader does not read"
 

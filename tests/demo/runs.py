@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.integration.processes import eventually, family, left
+from tests.integration.processes import family, left
 from tests.support import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -96,10 +96,10 @@ class Run:
         """What is left of it: of what was seen, and whatever mentions its state."""
         return left(list(self.started)) or mentioning(str(self.state))
 
-    def gone(self, seconds: float) -> float:
-        """Wait until nothing of it is left; returns how long that took."""
+    def gone(self, seconds: float) -> None:
+        """Wait until nothing of it is left."""
         try:
-            return eventually(lambda: not self.alive(), seconds)
+            wait_until(lambda: not self.alive(), seconds)
         except AssertionError:
             raise AssertionError(f"left after {seconds:g} s: {self.alive()}") from None
 

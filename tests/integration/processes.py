@@ -1,21 +1,10 @@
-"""What the tests of real processes share: waiting, and looking at what is left."""
+"""What the tests of real processes share: looking at what is left."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import psutil
-
-
-def eventually(condition: Callable[[], object], seconds: float = 15) -> float:
-    """Wait until ``condition`` holds; return how long it took, fail after ``seconds``."""
-    begin = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - begin
-        assert waited < seconds, f"not within {seconds:g} s: {condition}"
-        time.sleep(0.02)
-    return time.monotonic() - begin
 
 
 def family(pid: int) -> list[psutil.Process]:

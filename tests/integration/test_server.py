@@ -17,8 +17,8 @@ import redis
 from cachekeeper.errors import ConfigurationError
 from cachekeeper.local.engine import Engine
 from cachekeeper.local.server import EmbeddedServer
-from tests.integration.processes import eventually, family, left
-from tests.support import unused_port
+from tests.integration.processes import family, left
+from tests.support import unused_port, wait_until
 
 OWNER = """
 import signal, sys
@@ -110,7 +110,7 @@ def test_an_owner_that_is_killed_leaves_its_data_and_no_orphan(tmp_path: Path) -
         started = family(process.pid)
         assert len(started) == 2, "the server and the guardian"
         process.kill()
-        eventually(lambda: not left(started), 5)
+        wait_until(lambda: not left(started), 5)
     with EmbeddedServer(tmp_path, port=unused_port()) as server, client(server) as tcp:
         assert tcp.get("survives") == b"yes"
 
@@ -122,12 +122,12 @@ def test_a_server_that_outlives_even_its_guardian_is_attached_to(tmp_path: Path)
         (guardian,) = (p for p in family(process.pid) if p.pid != pid)
         guardian.kill()
         process.kill()
-        eventually(lambda: not left([guardian]))
+        wait_until(lambda: not left([guardian]))
         with EmbeddedServer(tmp_path, port=unused_port()) as second:
             assert (second.pid, second.process) == (pid, None)
         orphan = psutil.Process(pid)
         orphan.send_signal(signal.SIGTERM)
-        eventually(lambda: not left([orphan]))
+        wait_until(lambda: not left([orphan]))
 
 
 def test_a_program_that_fails_is_quoted(tmp_path: Path) -> None:
