@@ -66,7 +66,7 @@ class Plan:
     members: int = 4
     seed: int = 1
     read_pause_s: float = 0.004
-    write_pause_s: float = 0.06
+    write_pause_s: float = 0.08
     queue: bool = True  # whether there are a broker, a worker and a writer that uses them
     ablation: str = ""
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -38,6 +39,8 @@ from tests.chaos.coherence.world import (
 
 BURST = 12
 CHILD_S = 1.2
+#: Keys that memory was asked for in vain, and that are read through all tiers next.
+WANTED = 4
 #: Shares of reads; and of fills, which are none.
 ALONE, FILL = 0.06, 0.01
 #: Which statistic rises when a read ended there; the first one counts.
@@ -57,6 +60,7 @@ class Member:
         self._random = random.Random(seed)
         self._cache = DeclaringCache()
         self._spaces = Spaces(self._cache, Register(folder / "register"), self._random)
+        self._wanted: deque[int] = deque(maxlen=WANTED)
         self._log = ReadLog(folder, name)
         self._declarer = Declarer(folder, name, self._random)
         self._forks, self._fork, self._stop = 0, 0, False
@@ -91,7 +95,7 @@ class Member:
         time.sleep(self._random.uniform(0.2, 1.8) * self._pause_s)
 
     def _read_through(self) -> None:
-        at = pick(self._random)
+        at = self._wanted.popleft() if self._wanted else pick(self._random)
         before = self._cache.stats()
         begin = time.monotonic()
         try:
@@ -161,6 +165,8 @@ class Member:
                 found = memory.read(KEYS[at])
                 body = None if found is None else found.entry.body
                 how = How.MISS if found is None else How.MEMORY
+                if found is None and at not in self._wanted:
+                    self._wanted.append(at)
                 log.add(begin, time.monotonic(), at, how, 1 + How.MEMORY, body)
             time.sleep(self._pause_s)
         log.flush()
