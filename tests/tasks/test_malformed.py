@@ -104,7 +104,7 @@ def test_a_message_in_pickle_is_refused_unread(
         queue=ROUTES[Task.INVALIDATE],
         serializer="pickle",
     )
-    assert letter()["reason"].startswith("content-type: 'application/x-python-serialize'")
+    assert letter().reason.startswith("content-type: 'application/x-python-serialize'")
     run(Task.INVALIDATE, keys=["photo:b"])
     marks = wiring.cache.stores.marks
     assert marks.now().epoch == 1

@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from cachekeeper.client.inherited import Inherited
 from cachekeeper.client.reading import ReadThrough, Recipe, made
 from cachekeeper.client.sources import Input
 from cachekeeper.core import request
+from cachekeeper.core.ports import Inputs
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import POISON, Found, Moment, source_of_key
 from cachekeeper.core.strategy import STRATEGIES
@@ -81,7 +82,7 @@ def _refusal_of_late_fills() -> None:
     fill = MemoryTier.fill
 
     def late(
-        memory: MemoryTier, key: str, found: Found, inputs: Collection[str] | None = None
+        memory: MemoryTier, key: str, found: Found, inputs: Inputs | None = None
     ) -> Found | None:
         time.sleep(LATE_S)
         memory._marks.clear()
