@@ -44,7 +44,7 @@ class Memory(RuleBasedStateMachine):
         self.time = patch("cachekeeper.store.memory.time.time", lambda: self.now)
         self.time.start()
         self.incarnation = 1
-        self.marks: dict[str, int] = {}  # all there ever were, by the epoch of the last
+        self.marks: list[tuple[int, str]] = []  # all there ever were
         self.model: dict[str, Known] = {}
         self.server = 0  # the epoch of the server
         self.log: list[tuple[int, set[str]]] = []  # marked, and not yet applied here
@@ -86,7 +86,7 @@ class Memory(RuleBasedStateMachine):
         self.server += 1
         self.log.append((self.server, marked))
         for source in marked:
-            self.marks[source] = self.server
+            self.marks.append((self.server, source))
 
     @precondition(lambda self: self.log)
     @rule()
@@ -126,7 +126,7 @@ class Memory(RuleBasedStateMachine):
         made_from = {*made_from, *own_sources(key)}
         known_here = self.server if not self.log else self.log[0][0] - 1
         late = epoch < self.floor or any(
-            epoch < self.marks.get(s, 0) <= known_here for s in made_from
+            epoch < at <= known_here and source in made_from for at, source in self.marks
         )
         if late or histories_ago or not self.open or size > FITS:
             assert stored is None

@@ -220,8 +220,8 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
         item(body=[[], {"keys": [KEY], "task": "x"}, {}]),
         "arguments: ",
     ),
-    "a purge of no keys": (
-        item(headers__task=Task.PURGE, body=[[], {"request": "1", "keys": 7}, {}]),
-        "keys: ",
+    "a purge of no request": (
+        item(headers__task=Task.PURGE, body=[[], {"request": ""}, {}]),
+        "request: ",
     ),
 }
