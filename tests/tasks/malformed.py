@@ -193,7 +193,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "an ETA that is a word": (header("eta", "soon"), "headers.eta: "),
     "an empty ETA": (header("eta", ""), "headers.eta: "),
     "an ETA in 8000 years": (header("eta", "9999-12-31T23:59:59+00:00"), "headers.eta: "),
-    "an ETA beyond the visibility timeout": (header("eta", at(1000)), "headers.eta: "),
+    "an ETA beyond the visibility timeout": (header("eta", at(86_400)), "headers.eta: "),
     "an ETA before all times": (header("eta", "0001-01-01T00:00:00+23:59"), "headers.eta: "),
     "an expiry that is a list": (header("expires", []), "headers.expires: "),
     "an expiry after all times": (
