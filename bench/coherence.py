@@ -46,7 +46,7 @@ class Sizes:
 
 
 FULL: Final = Sizes(nodes=8, calls=500, rounds=15, dependents=100_000, stops=5, check=())
-QUICK: Final = Sizes(nodes=8, calls=150, rounds=5, dependents=10_000, stops=2, check=("--quick",))
+QUICK: Final = Sizes(nodes=8, calls=120, rounds=5, dependents=5_000, stops=2, check=("--quick",))
 
 
 def run(options: Options) -> Report:

@@ -11,12 +11,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from bench.servers import Bed
+from cachekeeper.local.guardian import Group, stop
 from cachekeeper.local.services import application_root, application_services
 from cachekeeper.local.spawn import Guardian, spawn
 from cachekeeper.local.state import State
 from cachekeeper.settings import PREFIX, load
 
 READY_S: Final = 60.0
+END_S: Final = 0.5
 
 
 @contextmanager
@@ -30,13 +32,13 @@ def worker(server: Bed, name: str, *options: str) -> Iterator[subprocess.Popen[b
     (wanted,) = [service for service in services if service.name == name]
     log = server.state / f"{name}.log"
     with Guardian() as guardian, log.open("ab") as output:
-        env = os.environ | dict(wanted.env)
+        env = os.environ | dict(wanted.env) | {"TMPDIR": str(server.state)}
         process = spawn([*wanted.argv, *options], guardian, output=output, env=env, cwd=root)
         try:
             until(lambda: bool(wanted.ready.search(log.read_text().strip())))
             yield process
         finally:
-            process.terminate()
+            stop([Group.of(process.pid, grace=END_S)])  # nothing that it might finish is awaited
             process.wait()
             guardian.remove(process.pid)
 
@@ -57,7 +59,12 @@ def nodes(
             started.append(node)
         for node in started:
             say(node)
-        yield started
+        try:
+            yield started
+        finally:
+            for node in started:  # all at once, then each is waited for
+                assert node.stdin is not None
+                node.stdin.close()
 
 
 def say(node: subprocess.Popen[bytes], text: str = "") -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from tests.chaos.coherence import faults, report
-from tests.chaos.coherence.ablations import QUICK, Caught, ablate_all
+from tests.chaos.coherence.ablations import QUICK, QUICK_S, SECONDS, Caught, ablate_all
 from tests.chaos.coherence.check import describe
 from tests.chaos.coherence.cluster import Plan
 from tests.chaos.coherence.page import page
@@ -78,7 +78,8 @@ def main(
         print(describe(stale, outcome.faults))
     caught: list[Caught] = []
     if ablations:
-        for found in ablate_all(QUICK if quick else tuple(REMOVALS), seed):
+        rules, attempts = (QUICK, QUICK_S) if quick else (tuple(REMOVALS), SECONDS)
+        for found in ablate_all(rules, seed, attempts):
             print(f"without {found.rule}: {found.stale} stale of {found.reads}", flush=True)
             caught.append(found)
     figures = report.figures(outcome, caught)

@@ -9,7 +9,7 @@ from tests.chaos.coherence.removed import REMOVALS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", QUICK)
+@pytest.mark.parametrize("rule", [*QUICK, "acknowledgements"])
 def test_a_rule_taken_out_is_missed(rule: str) -> None:
     assert rule in REMOVALS
     assert next(ablate_all([rule])).stale > 0
