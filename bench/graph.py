@@ -112,7 +112,7 @@ def _against(
     acyclic = kind == "dag"
     random = np.random.default_rng(SEED)
     ratios: dict[str, list[float]] = {"rustworkx": [], "networkx": []}
-    batch_ms, found = [], list[str]()
+    batch_ms, found = list[float](), list[str]()
     gc.collect()
     for _ in range(sizes.rounds + 1):
         seeds = random.integers(0, sizes.nodes, SEEDS).tolist()
