@@ -102,7 +102,7 @@ def _fill(cache: Cache, keys: Sequence[str], number: int) -> None:
     found = Found(Entry(VALUE, Stamp(moment), now, now + 3600), moment)
     for place, key in enumerate(keys):
         above = keys[(place - 1) // 10] if place else "root:0"
-        changed = place % AT_ONCE == number
+        changed = place % AT_ONCE == AT_ONCE - 1 - number
         inputs = [above, f"other:{number}"] if changed else [above]
         assert tier.fill(key, found, dict.fromkeys(inputs, now))
 

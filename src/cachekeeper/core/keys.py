@@ -6,6 +6,7 @@ Each function returns its argument, so that it can stand where the value is used
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Final, TypeGuard
 
@@ -14,6 +15,10 @@ from cachekeeper.errors import ForbiddenPath, InvalidInput
 MAX_KEY_BYTES: Final = 512
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 DEVICE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+#: A whole key; of how many bytes is another question, but for those that are short in any case.
+_KEY = re.compile(NAMESPACE.pattern + r":[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_SHORT = MAX_KEY_BYTES // 4  # characters, of at most four bytes each
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # just the characters of category Cc
 
@@ -31,12 +36,20 @@ def check_key(key: object, field: str = "key") -> str:
     Raises:
         InvalidInput: it is none; names ``field``.
     """
-    if not _is_text(key):
-        raise InvalidInput(field, key, _KEY_RULE)
-    head, colon, rest = key.partition(":")
-    if not (colon and rest and NAMESPACE.fullmatch(head)):
+    if not (isinstance(key, str) and are_keys([key])):
         raise InvalidInput(field, key, _KEY_RULE)
     return key
+
+
+def are_keys(texts: Iterable[object]) -> bool:
+    """Whether all of them are keys: for many at once."""
+    whole = _KEY.fullmatch
+    return all(
+        isinstance(text, str)
+        and whole(text) is not None
+        and (len(text) <= _SHORT or len(text.encode()) <= MAX_KEY_BYTES)
+        for text in texts
+    )
 
 
 def check_tag(tag: object, field: str = "tag") -> str:

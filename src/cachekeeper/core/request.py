@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
 from typing import Any, Final
 
-from cachekeeper.core.keys import check_key, check_namespace, check_tag, namespace_of
+from cachekeeper.core.keys import are_keys, check_key, check_namespace, check_tag, namespace_of
 from cachekeeper.core.stamps import (
     source_of_key,
     source_of_namespace,
@@ -104,7 +104,7 @@ def make_request(
         raise InvalidInput(min(unknown), unknown[min(unknown)], f"the fields {known}")
     request = Request(
         id=check_id(id),
-        keys=tuple(check_key(k, f"keys[{i}]") for i, k in enumerate(_texts("keys", keys))),
+        keys=_check_keys(_texts("keys", keys)),
         tags=tuple(check_tag(t, f"tags[{i}]") for i, t in enumerate(_texts("tags", tags))),
         namespaces=tuple(
             check_namespace(n, f"namespaces[{i}]")
@@ -141,6 +141,14 @@ def request_from_json(text: str | bytes) -> Request:
 def used_id(request: Request) -> InvalidInput:
     """The error of a request whose id stands for other work already."""
     return InvalidInput("id", request.id, "an id of its own; this one was used for other names")
+
+
+def _check_keys(found: Iterable[object]) -> tuple[str, ...]:
+    listed = list(found)
+    if not are_keys(listed):
+        for place, key in enumerate(listed):
+            check_key(key, f"keys[{place}]")
+    return tuple(map(str, listed))
 
 
 def _texts(name: str, value: object) -> Iterable[object]:

@@ -58,7 +58,8 @@ class RedisMarks:
             for part, start in enumerate(starts):
                 marked = layout.marked(request.id, part)
                 some = seeds[start : start + SEEDS_A_MARK]
-                calls.append(([layout.clock, layout.marks, layout.log, marked], [*args, *some]))
+                keys = [layout.clock, layout.marks, layout.log, marked, layout.groups]
+                calls.append((keys, [*args, *some]))
             parts.append(len(starts))
         found = iter(self._c.run_all("mark", calls))
         moments = []

@@ -84,7 +84,8 @@ class Records:
 
     def remove(self, keys: Iterable[str]) -> int:
         """Delete records; returns how many there were."""
-        names = [self._name(key) for key in keys]
+        before = self._name("")
+        names = [before + key for key in keys]
         if not names:
             return 0
         with reachable():

@@ -5,7 +5,7 @@
 -- one has its effect once; an id that stood for other sources is refused, not taken for done.
 -- Works when the server is full.
 --
--- KEYS  clock, marks, log, marked
+-- KEYS  clock, marks, log, marked, groups
 -- ARGV  remember (s), request, time (s), strategy, reason, content of the request, prefix of the
 --       memberships, source ...
 -- returns {incarnation, epoch}, nil when refused
@@ -25,7 +25,7 @@ local sources, seen = {unpack(ARGV, 8)}, {}
 for _, source in ipairs(sources) do
   seen[source] = true
 end
-local i = 1
+local i = redis.call('EXISTS', KEYS[5]) == 1 and 1 or #sources + 1  -- no group: nothing to look for
 while i <= #sources do
   for _, group in ipairs(redis.call('SMEMBERS', ARGV[7] .. sources[i])) do
     if not seen[group] then
