@@ -16,6 +16,7 @@ from cachekeeper.core.backoff import pause_s
 from cachekeeper.core.dead import kind_of
 from cachekeeper.core.due import Work
 from cachekeeper.core.ports import Activity, DeadLetters, Due
+from cachekeeper.core.request import MAX_BY
 from cachekeeper.errors import CachekeeperError, CacheUnavailable, InvalidInput, PermanentError
 from cachekeeper.names import FIRST_FAILED, QUEUES, ROUTES
 from cachekeeper.services.batch import Flusher
@@ -160,6 +161,12 @@ def bury(task: Task, arguments: Mapping[str, Any], error: Exception) -> NoReturn
         first_seen=_first_failed(task),
     )
     raise Reject(str(error), requeue=False) from error
+
+
+def sent_by(task: Task) -> str:
+    """Who sent the message, as it says itself: anybody may have written that."""
+    said = task.request.origin
+    return "".join(c for c in said[:MAX_BY] if c.isprintable()) if isinstance(said, str) else ""
 
 
 def _said(error: Exception) -> str:

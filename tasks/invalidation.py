@@ -13,7 +13,7 @@ from cachekeeper.core.request import Request, check_id, make_request
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import Task as Name
-from tasks.base import again, bury, check_fields, done, hand_back, services
+from tasks.base import again, bury, check_fields, done, hand_back, sent_by, services
 
 SHOWN = 5
 
@@ -72,7 +72,7 @@ def sweep_lazy(task: Task) -> dict[str, float]:
 
 
 def _invalidate(task: Task, values: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
-    given = {"id": task.request.id, "at": time.time()} | fields
+    given = {"id": task.request.id, "at": time.time(), "by": sent_by(task)} | fields
     try:
         check_fields(values, fields, [field.name for field in dataclasses.fields(Request)])
         request = make_request(**given)

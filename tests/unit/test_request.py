@@ -9,6 +9,7 @@ import pytest
 
 from cachekeeper.core.receipt import Receipt, Status, pending_receipt
 from cachekeeper.core.request import (
+    MAX_BY,
     MAX_ID,
     MAX_NAMES,
     MAX_REASON,
@@ -88,6 +89,9 @@ def test_a_request_needs_no_more_than_an_id_a_time_and_one_name() -> None:
         ("reason", None, "reason"),
         ("reason", 5, "reason"),
         ("reason", "x" * (MAX_REASON + 1), "reason"),
+        ("by", 5, "by"),
+        ("by", "x" * (MAX_BY + 1), "by"),
+        ("by", "\ud800", "by"),
         ("reason", "\ud800", "reason"),  # can't be written down, let alone sent
         ("priority", 1, "priority"),
         ("stratgy", "lazy", "stratgy"),
@@ -105,7 +109,16 @@ def test_a_wrong_choice_lists_the_choices() -> None:
 
 
 def test_an_unknown_field_lists_the_known_ones() -> None:
-    for name in ("keys", "tags", "namespaces", "strategy", "consistency", "cascade", "reason"):
+    for name in (
+        "keys",
+        "tags",
+        "namespaces",
+        "strategy",
+        "consistency",
+        "cascade",
+        "reason",
+        "by",
+    ):
         assert name in refused(key="file:a").allowed
 
 
@@ -149,6 +162,7 @@ def test_a_request_comes_back_from_the_wire_as_it_went() -> None:
         consistency="strict",
         cascade=False,
         reason="a « reason »\nin two lines",
+        by="shop:77 « till »",
         at=1_700_000_000.123456,
     )
     assert request_from_wire(json.loads(json.dumps(request.to_wire()))) == request
@@ -168,11 +182,11 @@ def test_a_wire_from_elsewhere_is_checked_like_any_caller() -> None:
 
 
 def test_the_receipt_of_an_accepted_request_is_pending_and_names_what_was_asked() -> None:
-    receipt = pending_receipt(made(tags=["t"], namespaces=["n"], reason="why"))
+    receipt = pending_receipt(made(tags=["t"], namespaces=["n"], reason="why", by="till"))
     assert receipt.status is Status.PENDING
     assert not receipt.ended
     assert receipt.names == ["file:a", "t", "n"]
-    assert (receipt.id, receipt.submitted, receipt.reason) == ("r1", 1.5, "why")
+    assert (receipt.id, receipt.submitted, receipt.reason, receipt.by) == ("r1", 1.5, "why", "till")
 
 
 @pytest.mark.parametrize("status", Status)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from cachekeeper.cli.opened import json_option, open_cache
+from cachekeeper.cli.told import ago, one_line, seconds, when
 from cachekeeper.cli.up import state_option
 from cachekeeper.client.dead import open_dead_letters
 from cachekeeper.core.dead import Letter, Selection
@@ -24,20 +24,9 @@ from cachekeeper.services.dead import DeadLetterOffice
 Command = TypeVar("Command", bound=Callable[..., object])
 
 LISTED = 50
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: Characters of what a table shows of each.
 NAMES_SHOWN = 40
 REASON_SHOWN = 60
-
-
-def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    """A span of time such as ``90s``, ``15m``, ``2h``, ``1d``."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d{1,9})([smhd])", value, re.ASCII)
-    if found is None:
-        raise InvalidInput("since", value, "a number and s, m, h or d, such as 90s or 2h")
-    return float(found[1]) * UNITS[found[2]]
 
 
 def selectors(command: Command) -> Command:
@@ -47,7 +36,7 @@ def selectors(command: Command) -> Command:
         click.option("--reason", help="With this text in the reason."),
         click.option("--task", help="Of this task, by its whole name."),
         click.option(
-            "--since", callback=_seconds, help="Died at most this long ago: 90s, 15m, 2h, 1d."
+            "--since", callback=seconds, help="Died at most this long ago: 90s, 15m, 2h, 1d."
         ),
     )
     for option in reversed(options):
@@ -192,22 +181,9 @@ def _plain(letter: Letter) -> dict[str, Any]:
     return letter.told() | {"names": letter.names, "age_s": round(time.time() - letter.died, 1)}
 
 
-def _ago(at: float) -> str:
-    """How long ago something was, in the largest unit of which there are two."""
-    seconds = max(0.0, time.time() - at)
-    unit = max((u for u in UNITS if seconds >= 2 * UNITS[u]), key=UNITS.__getitem__, default="s")
-    return f"{seconds / UNITS[unit]:.0f}{unit}"
-
-
-def _cut(text: str, length: int) -> str:
-    """One line that a terminal can be shown, of a length at most."""
-    line = "".join(c if c.isprintable() else " " for c in text[: 2 * length])
-    return line if len(line) <= length else f"{line[: length - 1]}…"
-
-
 def _line(letter: Letter) -> str:
-    names = _cut(", ".join(letter.names), NAMES_SHOWN)
-    return f"{letter.id}  {_cut(letter.task, NAMES_SHOWN) or '?'}  {names}".rstrip()
+    names = one_line(", ".join(letter.names), NAMES_SHOWN)
+    return f"{letter.id}  {one_line(letter.task, NAMES_SHOWN) or '?'}  {names}".rstrip()
 
 
 def _table(letters: list[Letter]) -> Iterator[str]:
@@ -216,28 +192,26 @@ def _table(letters: list[Letter]) -> Iterator[str]:
         return
     yield f"{'id':<6} {'age':>5} {'kind':<9} {'tried':>5}  {'task':<27} names: reason"
     for letter in letters:
-        names = _cut(", ".join(letter.names), NAMES_SHOWN)
+        names = one_line(", ".join(letter.names), NAMES_SHOWN)
+        reason = one_line(letter.reason, REASON_SHOWN)
         yield (
-            f"{letter.id:<6} {_ago(letter.died):>5} {letter.kind:<9} {letter.attempts:>5}  "
-            f"{_cut(letter.task, 27) or '?':<27} {names}: {_cut(letter.reason, REASON_SHOWN)}"
+            f"{letter.id:<6} {ago(letter.died):>5} {letter.kind:<9} {letter.attempts:>5}  "
+            f"{one_line(letter.task, 27) or '?':<27} {names}: {reason}"
         )
 
 
 def _told(letter: Letter) -> Iterator[str]:
-    yield f"{letter.id}   {letter.kind}   {_cut(letter.task, 200) or 'not a task'}"
-    yield f"  reason       {_cut(letter.reason, 4000)}"
+    yield f"{letter.id}   {letter.kind}   {one_line(letter.task, 200) or 'not a task'}"
+    yield f"  reason       {one_line(letter.reason, 4000)}"
     yield f"  attempts     {letter.attempts}"
-    yield f"  first seen   {_when(letter.first_seen)}"
-    yield f"  died         {_when(letter.died)}"
+    yield f"  first seen   {when(letter.first_seen)}"
+    yield f"  died         {when(letter.died)}"
     if letter.names:
-        yield f"  names        {_cut(', '.join(letter.names), 4000)}"
+        yield f"  names        {one_line(', '.join(letter.names), 4000)}"
     for name, value in letter.work.items():
         if name != "task":
-            yield f"  {_cut(name, 12):<12} {_cut(json.dumps(value, ensure_ascii=False), 4000)}"
-
-
-def _when(at: float) -> str:
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(at))} UTC, {_ago(at)} ago"
+            said = one_line(json.dumps(value, ensure_ascii=False), 4000)
+            yield f"  {one_line(name, 12):<12} {said}"
 
 
 def _sum_up(what: str, done: int, refused: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from cachekeeper.cli.opened import json_option, open_cache
+from cachekeeper.cli.output import output_option, write
 from cachekeeper.cli.up import state_option
 from cachekeeper.core.keys import check_key
 from cachekeeper.errors import InvalidInput
@@ -33,14 +34,6 @@ LISTED = 200
 EXPORTED = 10_000
 DRAWN_DEPTH = 2
 DRAWN = 60
-
-output_option = click.option(
-    "--output",
-    type=click.Path(dir_okay=False, allow_dash=True),
-    default="-",
-    show_default="standard output",
-    help="Where to write.",
-)
 
 
 def reach_options(depth: int, limit: int) -> Callable[[Command], Command]:
@@ -115,7 +108,7 @@ def dependents(
 
     with _current(state) as found:
         near = around(found, check_key(key), depth=depth, limit=limit, sources=False)
-    _write(output, tree(near) if form == "text" else _lines(form, near.graph))
+    write(output, tree(near) if form == "text" else _lines(form, near.graph))
     _say(near.limits)
 
 
@@ -133,7 +126,7 @@ def picture(key: str, depth: int, limit: int, output: str, state: Path | None) -
         raise InvalidInput("limit", limit, f"1 to {MAX_DRAWN} keys in a picture")
     with _current(state) as found:
         near = around(found, check_key(key), depth=depth, limit=limit)
-    _write(output, [drawn(near)])
+    write(output, [drawn(near)])
     _say(near.limits)
 
 
@@ -191,10 +184,10 @@ def export(
 
     with _current(state) as found:
         if key is None:
-            _write(output, _lines(form, found))
+            write(output, _lines(form, found))
             return
         near = around(found, check_key(key), depth=depth, limit=limit)
-    _write(output, _lines(form, near.graph))
+    write(output, _lines(form, near.graph))
     _say(near.limits)
 
 
@@ -213,16 +206,6 @@ def _lines(form: str, found: Graph) -> Iterator[str]:
     return {"dot": exchange.dot, "graphml": exchange.graphml, "json": exchange.node_link}[form](
         found
     )
-
-
-def _write(output: str, lines: Iterable[str]) -> None:
-    try:
-        file = click.open_file(output, "w", encoding="utf-8")
-    except OSError as error:
-        allowed = f"a file that can be written ({error.strerror})"
-        raise InvalidInput("output", output, allowed) from error
-    with file:
-        file.writelines(f"{line}\n" for line in lines)
 
 
 def _say(limits: list[str]) -> None:

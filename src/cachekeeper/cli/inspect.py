@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from cachekeeper.cli.opened import json_option, open_cache
+from cachekeeper.cli.receipt import receipt_lines
 from cachekeeper.cli.up import state_option
-from cachekeeper.core.receipt import Receipt, Status
+from cachekeeper.core.receipt import Status
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.errors import ReceiptTimeout
 from cachekeeper.services.explain import Why
@@ -57,6 +58,9 @@ def why(key: str, state: Path | None, as_json: bool) -> None:
 @click.option("--cascade/--no-cascade", default=True, help="With all that was derived from it.")
 @click.option("--reason", default="by hand", show_default=True, help="Kept with the record.")
 @click.option(
+    "--by", default="", help="Who asks, for the record.  [default: host, process and program]"
+)
+@click.option(
     "--wait", type=float, default=10.0, show_default=True, help="Seconds to wait for the receipt."
 )
 @state_option
@@ -69,6 +73,7 @@ def invalidate(
     consistency: str,
     cascade: bool,
     reason: str,
+    by: str,
     wait: float,
     state: Path | None,
     as_json: bool,
@@ -86,6 +91,7 @@ def invalidate(
             consistency=consistency,
             cascade=cascade,
             reason=reason,
+            by=by,
         )
         try:
             receipt = handle.wait(wait, purged=True)
@@ -94,7 +100,7 @@ def invalidate(
     if as_json:
         click.echo(receipt.to_json())
     else:
-        for line in _receipt_lines(receipt):
+        for line in receipt_lines(receipt):
             click.echo(line)
     sys.exit(0 if receipt.status in {Status.DONE, Status.PENDING} else 1)
 
@@ -125,26 +131,3 @@ def _plain(found: Why) -> dict[str, Any]:
     shallow = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
     held = [dataclasses.asdict(h) for h in found.held]
     return shallow | {"held": held, "last_invalidation": told}
-
-
-def _receipt_lines(receipt: Receipt) -> Iterator[str]:
-    yield f"{receipt.status}   {receipt.strategy}, {receipt.consistency}, epoch {receipt.epoch}"
-    yield f"  request       {receipt.id}"
-    if receipt.status is Status.PENDING:
-        yield "  it waits for its batch; the old value may be served until then"
-        return
-    if receipt.error:
-        yield f"  error         {receipt.error}"
-    yield f"  affected      {receipt.affected_count}: {' -> '.join(receipt.affected)}"
-    removed = ", ".join(f"{tier} {n}" for tier, n in receipt.batch_removed.items())
-    together = f", for {receipt.batch} requests together" if removed and receipt.batch > 1 else ""
-    yield f"  removed       {removed or 'nothing yet: lazily, when read or swept'}{together}"
-    asked = len(receipt.nodes_asked)
-    yield f"  nodes         {asked - len(receipt.nodes_fenced)} of {asked} acknowledged"
-    if receipt.nodes_fenced:
-        yield f"  fenced        {', '.join(receipt.nodes_fenced)}"
-    yield f"  verified      {', '.join(receipt.verified)}"
-    for limit in receipt.limits:
-        yield f"  limit         {limit}"
-    took = 1000 * (receipt.finished - receipt.submitted)
-    yield f"  took          {took:.0f} ms, in worker process {receipt.worker_pid}"

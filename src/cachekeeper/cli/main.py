@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import cachekeeper
-from cachekeeper.cli import dead, graph, inspect, up
+from cachekeeper.cli import dead, graph, inspect, records, up
 from cachekeeper.errors import CachekeeperError
 
 
@@ -37,5 +37,6 @@ for command in (
     inspect.invalidate,
     graph.graph,
     dead.dead,
+    records.records,
 ):
     main.add_command(command)

@@ -7,8 +7,9 @@ answered at once, on the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any, Self
 
 from cachekeeper.client.aio_namespace import AsyncNamespace
@@ -18,6 +19,7 @@ from cachekeeper.client.aio_unit_of_work import AsyncUnitOfWork
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.device import Device
 from cachekeeper.core.device import Ledger
+from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.errors import ConfigurationError
 from cachekeeper.services.device import Read
@@ -26,6 +28,7 @@ from cachekeeper.settings import Settings
 
 #: Calls to the servers that are on their way at once.
 THREADS = 8
+RECORDS_AT_ONCE = 100
 
 
 class AsyncCache:
@@ -84,6 +87,7 @@ class AsyncCache:
         consistency: str = Consistency.EVENTUAL,
         cascade: bool = True,
         reason: str = "",
+        by: str = "",
     ) -> AsyncReceiptHandle:
         """Ask for an invalidation, as ``Cache.invalidate``.
 
@@ -100,6 +104,7 @@ class AsyncCache:
             consistency=consistency,
             cascade=cascade,
             reason=reason,
+            by=by,
         )
         return AsyncReceiptHandle(handle, self._threads)
 
@@ -111,6 +116,7 @@ class AsyncCache:
         consistency: str = Consistency.EVENTUAL,
         cascade: bool = True,
         reason: str = "",
+        by: str = "",
     ) -> AsyncUnitOfWork:
         """Invalidate when a transaction commits, as ``Cache.unit_of_work``. Raises InvalidInput."""
         unit = self._sync.unit_of_work(
@@ -119,6 +125,7 @@ class AsyncCache:
             consistency=consistency,
             cascade=cascade,
             reason=reason,
+            by=by,
         )
         return AsyncUnitOfWork(unit, self._threads)
 
@@ -142,6 +149,36 @@ class AsyncCache:
     def receipt(self, request_id: str) -> AsyncReceiptHandle:
         """The handle of a request that any process made."""
         return AsyncReceiptHandle(self._sync.receipt(request_id), self._threads)
+
+    async def records(
+        self,
+        *,
+        status: str | Iterable[str] = (),
+        strategy: str | Iterable[str] = (),
+        consistency: str | Iterable[str] = (),
+        key: str = "",
+        name: str = "",
+        by: str = "",
+        since_s: float | None = None,
+    ) -> AsyncIterator[Receipt]:
+        """What became of past requests, as ``Cache.records``: ``async for`` over receipts.
+
+        Raises:
+            InvalidInput: a condition is malformed.
+            CacheUnavailable: the server can't be reached.
+        """
+        found = self._sync.records(
+            status=status,
+            strategy=strategy,
+            consistency=consistency,
+            key=key,
+            name=name,
+            by=by,
+            since_s=since_s,
+        )
+        while some := await self._threads.run(lambda: list(islice(found, RECORDS_AT_ONCE))):
+            for receipt in some:
+                yield receipt
 
     def device(self, name: str) -> AsyncDevice:
         """The cache of a device, which reads files of the origin. Raises InvalidInput."""

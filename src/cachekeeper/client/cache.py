@@ -6,12 +6,13 @@ import os
 import time
 import uuid
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 
 from cachekeeper.client.broker import Broker
 from cachekeeper.client.device import Device
+from cachekeeper.client.identity import this_process
 from cachekeeper.client.inherited import inherited
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.node import Node
@@ -22,7 +23,8 @@ from cachekeeper.client.stores import open_stores, server_urls
 from cachekeeper.client.unit_of_work import UnitOfWork
 from cachekeeper.core.keys import check_key, check_namespace, namespace_of
 from cachekeeper.core.ports import Tier
-from cachekeeper.core.receipt import Status, pending_receipt
+from cachekeeper.core.receipt import Receipt, Status, pending_receipt
+from cachekeeper.core.records import check_since, make_selection
 from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.stamps import Entry, source_of_key
 from cachekeeper.core.strategy import STRATEGIES, Consistency, Strategy
@@ -125,10 +127,12 @@ class Cache:
         consistency: str = Consistency.EVENTUAL,
         cascade: bool = True,
         reason: str = "",
+        by: str = "",
     ) -> ReceiptHandle:
         """Ask for an invalidation of keys, a tag or a namespace and all derived from them.
 
-        Returns at once with a handle; ``handle.wait(seconds)`` gives the receipt.
+        Returns at once with a handle; ``handle.wait(seconds)`` gives the receipt. ``by`` says who
+        asks, for the record: this process, unless told.
 
         Raises:
             InvalidInput: an argument is malformed; nothing was changed.
@@ -144,6 +148,7 @@ class Cache:
             consistency=consistency,
             cascade=cascade,
             reason=reason,
+            by=by or this_process(),
         )
         if STRATEGIES[request.strategy].waits or request.is_bulk:
             self.submit(request)
@@ -159,6 +164,7 @@ class Cache:
         consistency: str = Consistency.EVENTUAL,
         cascade: bool = True,
         reason: str = "",
+        by: str = "",
     ) -> UnitOfWork:
         """Invalidate when a transaction of yours commits, even if this process dies meanwhile.
 
@@ -173,6 +179,7 @@ class Cache:
             consistency=consistency,
             cascade=cascade,
             reason=reason,
+            by=by or this_process(),
         )
 
     def depend(self, key: str, on: str | Iterable[str]) -> None:
@@ -216,6 +223,33 @@ class Cache:
     def receipt(self, request_id: str) -> ReceiptHandle:
         """The handle of a request that any process made."""
         return ReceiptHandle(request_id, self.stores.receipts)
+
+    def records(
+        self,
+        *,
+        status: str | Iterable[str] = (),
+        strategy: str | Iterable[str] = (),
+        consistency: str | Iterable[str] = (),
+        key: str = "",
+        name: str = "",
+        by: str = "",
+        since_s: float | None = None,
+    ) -> Iterator[Receipt]:
+        """What became of past requests, of any process: newest first, read as they are taken.
+
+        Conditions hold together: one of these states, strategies, levels; this ``key`` asked for or
+        affected; this text in a ``name`` asked for; this text in who asked (``by``); made at most
+        ``since_s`` seconds ago. A receipt lists 100 names and 100 keys; others are not looked at.
+
+        Raises:
+            InvalidInput: a condition is malformed.
+            CacheUnavailable: the server can't be reached; also while they are taken.
+        """
+        wanted = make_selection(
+            status=status, strategy=strategy, consistency=consistency, key=key, name=name, by=by
+        )
+        since = 0.0 if since_s is None else time.time() - check_since(since_s)
+        return filter(wanted.takes, self.stores.receipts.newest(since))
 
     def device(self, name: str) -> Device:
         """The cache of a device, which reads files of the origin. Raises InvalidInput."""

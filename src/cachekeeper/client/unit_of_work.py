@@ -67,6 +67,7 @@ class UnitOfWork:
         consistency: str,
         cascade: bool,
         reason: str,
+        by: str,
     ) -> None:
         if isinstance(deadline_s, bool) or not isinstance(deadline_s, int | float):
             raise InvalidInput("deadline_s", deadline_s, "a number of seconds")
@@ -85,6 +86,7 @@ class UnitOfWork:
             consistency=consistency,
             cascade=cascade,
             reason=reason,
+            by=by,
         )
         self._names: dict[tuple[str, str], None] = {}  # ("keys", "note:milk"): in order, once
         self._recorded: list[Request] = []

@@ -375,6 +375,10 @@ class Cause(Protocol):
         """What the producer gave as the reason."""
 
     @property
+    def by(self) -> str:
+        """Who asked."""
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """What was marked."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any
@@ -35,6 +35,7 @@ class Receipt:
     reason: str
     names: list[str]  # the keys, tags and namespaces that were asked for, at most 100
     submitted: float
+    by: str = ""  # who asked
     epoch: int = 0
     affected: list[str] = field(default_factory=list)  # in the order of removal, at most 100
     affected_count: int = 0
@@ -58,14 +59,28 @@ class Receipt:
         """Whether nothing more will be done."""
         return self.status is not Status.PENDING
 
+    def as_done_by(self, other: Receipt) -> Receipt:
+        """What became of the request that stands for this one, in this one's name."""
+        return replace(
+            other,
+            id=self.id,
+            merged_into=other.id,
+            submitted=self.submitted,
+            reason=self.reason,
+            by=self.by,
+            names=self.names,
+            limits=[*self.limits, *other.limits],
+        )
+
     def to_json(self) -> str:
         """The receipt as JSON."""
         return json.dumps(dict(zip(_FIELDS, _values(self), strict=True)))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Receipt:
-        """The opposite of ``to_json``."""
-        data: dict[str, Any] = json.loads(text)
+        """The opposite of ``to_json``; a field of a later version is left out."""
+        told: dict[str, Any] = json.loads(text)
+        data = {name: told[name] for name in _FIELDS if name in told}
         data["status"] = Status(data["status"])
         data["strategy"] = Strategy(data["strategy"])
         data["consistency"] = Consistency(data["consistency"])
@@ -87,6 +102,7 @@ def pending_receipt(request: Request) -> Receipt:
         request.reason,
         names,
         request.at,
+        request.by,
     )
 
 

@@ -25,12 +25,13 @@ from cachekeeper.errors import InvalidInput
 MAX_NAMES: Final = 100_000
 SEEDS_A_MARK: Final = 1000  # a mark is one script, and a script must stay short
 MAX_REASON: Final = 200
+MAX_BY: Final = 200
 MAX_ID: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to invalidate, when, how surely, and why."""
+    """What to invalidate, when, how surely, why, and who asks."""
 
     id: str
     keys: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class Request:
     consistency: Consistency = Consistency.EVENTUAL
     cascade: bool = True
     reason: str = ""
+    by: str = ""  # who asks: a process, or what its operator calls it
     at: float = 0.0  # when it was asked for, seconds since 1970
 
     @property
@@ -75,6 +77,7 @@ class Request:
             "consistency": str(self.consistency),
             "cascade": self.cascade,
             "reason": self.reason,
+            "by": self.by,
             "id": self.id,
             "at": self.at,
         }
@@ -92,6 +95,7 @@ def make_request(
     consistency: object = Consistency.EVENTUAL,
     cascade: object = True,
     reason: object = "",
+    by: object = "",
     **unknown: object,
 ) -> Request:
     """A checked request, from a caller's arguments or from the wire.
@@ -113,7 +117,8 @@ def make_request(
         strategy=check_choice(Strategy, strategy),
         consistency=check_choice(Consistency, consistency),
         cascade=_check_bool(cascade),
-        reason=_check_reason(reason),
+        reason=_check_text("reason", reason, MAX_REASON),
+        by=_check_text("by", by, MAX_BY),
         at=_check_time(at),
     )
     seeds = len(request.keys) + len(request.tags) + len(request.namespaces)
@@ -170,9 +175,9 @@ def _check_bool(value: object) -> bool:
     return value
 
 
-def _check_reason(value: object) -> str:
-    if not (isinstance(value, str) and len(value) <= MAX_REASON and _can_be_written(value)):
-        raise InvalidInput("reason", value, f"text of at most {MAX_REASON} characters")
+def _check_text(field: str, value: object, at_most: int) -> str:
+    if not (isinstance(value, str) and len(value) <= at_most and _can_be_written(value)):
+        raise InvalidInput(field, value, f"text of at most {at_most} characters")
     return value
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.receipt import Receipt
@@ -49,7 +50,8 @@ class Marks:
         for source in sources:  # it grows meanwhile
             sources += sorted(self._groups.get(source, set()).difference(sources))
         epoch = self.now().epoch + 1
-        marked = Marked(epoch, request.id, now, request.strategy, request.reason, tuple(sources))
+        how = (request.strategy, request.reason, request.by)
+        marked = Marked(epoch, request.id, now, *how, tuple(sources))
         self._last.update(dict.fromkeys(sources, marked))
         stale = self._shelf.made_from(sources)
         self._shelf.apply(epoch, sources)
@@ -118,6 +120,11 @@ class Receipts:
         """A receipt by the id of its request."""
         found = self._receipts.get(request_id)
         return None if found is None else Receipt.from_json(found)
+
+    def newest(self, since: float = 0.0) -> Iterator[Receipt]:
+        """All receipts of requests made since then, newest first."""
+        found = sorted(map(Receipt.from_json, self._receipts.values()), key=attrgetter("submitted"))
+        return (receipt for receipt in reversed(found) if receipt.submitted >= since)
 
     def listen(self, _request_id: str, timeout_s: float) -> None:
         """Wait until any receipt is saved, or a while (seconds)."""

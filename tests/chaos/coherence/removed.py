@@ -62,7 +62,7 @@ def _check_on_fill() -> None:
 
 
 def _membership() -> None:
-    _swap("mark", _without("redis.call('SMEMBERS', ARGV[7] .. sources[i])", "{}"))
+    _swap("mark", _without("redis.call('SMEMBERS', ARGV[8] .. sources[i])", "{}"))
 
 
 def _incarnations() -> None:

@@ -22,6 +22,7 @@ class Marked:
     at: float
     strategy: str
     reason: str
+    by: str
     sources: tuple[str, ...]
 
 
@@ -53,7 +54,7 @@ class RedisMarks:
         for request in requests:
             seeds = request.seeds
             args: list[Arg] = [remember, request.id, now, request.strategy, request.reason]
-            args += [request.content, layout.groups_of("")]
+            args += [request.by, request.content, layout.groups_of("")]
             starts = range(0, len(seeds), SEEDS_A_MARK)
             for part, start in enumerate(starts):
                 marked = layout.marked(request.id, part)
@@ -132,5 +133,6 @@ def parse(line_id: bytes, data: dict[bytes, bytes]) -> Marked:
         at=float(data[b"at"]),
         strategy=data[b"strategy"].decode(),
         reason=data[b"reason"].decode(),
+        by=data.get(b"by", b"").decode(),  # older lines have none
         sources=tuple(data[b"sources"].decode().split("\n")),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from cachekeeper.core.receipt import Receipt, Status
@@ -16,6 +16,7 @@ from cachekeeper.errors import InvalidInput
 from cachekeeper.names import Task
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 from cachekeeper.store.redis.dead import BOUNDS, letter_text, letters_of
+from cachekeeper.store.redis.record_list import newest_receipts
 
 WEAK_TO_STRICT = ",".join(reversed(CONSISTENCIES))
 ATTEMPTS = 4  # claims of one request before it is buried
@@ -73,17 +74,7 @@ class RedisReceipts:
         if receipt is None or not receipt.merged_into:
             return receipt
         stands_for = self._load(receipt.merged_into)
-        if stands_for is None:
-            return receipt
-        return replace(
-            stands_for,
-            id=request_id,
-            merged_into=stands_for.id,
-            submitted=receipt.submitted,
-            reason=receipt.reason,
-            names=receipt.names,
-            limits=[*receipt.limits, *stands_for.limits],
-        )
+        return receipt if stands_for is None else receipt.as_done_by(stands_for)
 
     def _load(self, request_id: str) -> Receipt | None:
         with reachable():
@@ -92,10 +83,11 @@ class RedisReceipts:
 
     def recent(self, limit: int) -> list[Receipt]:
         """The newest receipts, newest first."""
-        with reachable():
-            ids = self._c.redis.zrange(self._c.layout.records, 0, limit - 1, desc=True)
-            found = self._c.redis.mget([self._c.layout.receipt(i.decode()) for i in ids] or ["-"])
-        return [Receipt.from_json(raw) for raw in found if raw]
+        return list(islice(self.newest(), limit))
+
+    def newest(self, since: float = 0.0) -> Iterator[Receipt]:
+        """All receipts of requests made since then, newest first, read as they are taken."""
+        return newest_receipts(self._c, since)
 
     def trim(self, before: float) -> int:
         """Forget which requests were made before a time; returns how many."""

@@ -6,28 +6,28 @@
 -- Works when the server is full.
 --
 -- KEYS  clock, marks, log, marked, groups
--- ARGV  remember (s), request, time (s), strategy, reason, content of the request, prefix of the
---       memberships, source ...
+-- ARGV  remember (s), request, time (s), strategy, reason, who asked, content of the request, prefix of
+--       the memberships, source ...
 -- returns {incarnation, epoch}, nil when refused
 local incarnation = redis.call('HGET', KEYS[1], 'incarnation')
 if not incarnation then
   return redis.error_reply('NOCLOCK the server has lost its clock')
 end
 local before = redis.call('HMGET', KEYS[4], 'incarnation', 'epoch', 'of')
-if before[3] and before[3] ~= ARGV[6] then
+if before[3] and before[3] ~= ARGV[7] then
   return nil
 end
 if before[1] and before[1] == incarnation then
   return {tonumber(incarnation), tonumber(before[2])}
 end
 local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-local sources, seen = {unpack(ARGV, 8)}, {}
+local sources, seen = {unpack(ARGV, 9)}, {}
 for _, source in ipairs(sources) do
   seen[source] = true
 end
 local i = redis.call('EXISTS', KEYS[5]) == 1 and 1 or #sources + 1  -- no group: nothing to look for
 while i <= #sources do
-  for _, group in ipairs(redis.call('SMEMBERS', ARGV[7] .. sources[i])) do
+  for _, group in ipairs(redis.call('SMEMBERS', ARGV[8] .. sources[i])) do
     if not seen[group] then
       seen[group] = true
       sources[#sources + 1] = group
@@ -44,7 +44,7 @@ for first = 1, #sources, 1000 do  -- unpack has its limits
   redis.call('ZADD', KEYS[2], unpack(scored))
 end
 redis.call('XADD', KEYS[3], epoch .. '-0', 'request', ARGV[2], 'at', ARGV[3], 'strategy', ARGV[4],
-  'reason', ARGV[5], 'sources', table.concat(sources, '\n'))
-redis.call('HSET', KEYS[4], 'incarnation', incarnation, 'epoch', epoch, 'of', ARGV[6])
+  'reason', ARGV[5], 'by', ARGV[6], 'sources', table.concat(sources, '\n'))
+redis.call('HSET', KEYS[4], 'incarnation', incarnation, 'epoch', epoch, 'of', ARGV[7])
 redis.call('EXPIRE', KEYS[4], ARGV[1])
 return {tonumber(incarnation), epoch}
