@@ -78,13 +78,7 @@ class Wiring:
     def purger(self) -> Purger:
         """Removes what invalidations reach, from the far tier to the near one."""
         tiers: list[Tier] = [self.cache.stores.disk, self.cache.stores.redis]
-        limits = Limits(
-            depth=self.settings.depth_limit,
-            budget=self.settings.purge_budget,
-            goes_on=self.settings.purge_beyond == "continue",
-            names_cycles=self.settings.circular_resolution == "maintain",
-        )
-        return Purger(self.snapshot, tiers, limits)
+        return Purger(self.snapshot, tiers, Limits.of(self.settings))
 
     def _purge_later(self, request_id: str) -> None:
         with suppress(BrokerUnavailable):  # bytes only: they go when read or expired

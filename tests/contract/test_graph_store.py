@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cachekeeper.core.request import make_request
 from cachekeeper.services.purge import Limits, Purger
 from cachekeeper.services.snapshot import GraphSnapshot
 from cachekeeper.store.graph_files import GraphFiles
@@ -226,6 +227,7 @@ def test_a_snapshot_may_be_asked_while_another_thread_brings_it_up_to_date(
     """Workers may run threads; the snapshot has a lock, so it means to bear them."""
     names = [f"n:{i}" for i in range(300)]
     graph.link("n:0", names[1:200])
+    request = make_request(id="all", at=0, keys=names)
     purger = Purger(host.process(), [], Limits(depth=5, budget=1000))
     end, over = time.monotonic() + RACE_S, threading.Event()
 
@@ -238,7 +240,7 @@ def test_a_snapshot_may_be_asked_while_another_thread_brings_it_up_to_date(
             raise
 
     rnd = random.Random(1)
-    steps: list[Callable[[], object]] = [lambda: purger.near(names) for _ in range(3)]
+    steps: list[Callable[[], object]] = [lambda: purger.near(request) for _ in range(3)]
     steps.append(lambda: graph.link(rnd.choice(names), rnd.sample(names, 20)))
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # threads take turns in the middle of everything

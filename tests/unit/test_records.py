@@ -70,7 +70,7 @@ def test_a_condition_that_is_malformed_is_named(field: str, value: object) -> No
 
 @pytest.mark.parametrize("value", ["1h", -1, True, float("nan"), float("inf")])
 def test_since_is_a_number_of_seconds(value: object) -> None:
-    with pytest.raises(InvalidInput, match="^since_s: "):
+    with pytest.raises(InvalidInput, match=r"^since_s: "):
         check_since(value)
 
 

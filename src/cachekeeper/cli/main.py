@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import cachekeeper
-from cachekeeper.cli import dead, graph, inspect, records, up
+from cachekeeper.cli import dead, graph, invalidate, records, up, why
 from cachekeeper.errors import CachekeeperError
 
 
@@ -33,8 +33,8 @@ for command in (
     up.up,
     up.status,
     up.stop,
-    inspect.why,
-    inspect.invalidate,
+    why.why,
+    invalidate.invalidate,
     graph.graph,
     dead.dead,
     records.records,

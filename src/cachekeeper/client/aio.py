@@ -18,7 +18,9 @@ from cachekeeper.client.aio_receipt import AsyncReceiptHandle
 from cachekeeper.client.aio_unit_of_work import AsyncUnitOfWork
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.device import Device
+from cachekeeper.client.looking import PREVIEWED
 from cachekeeper.core.device import Ledger
+from cachekeeper.core.preview import Preview
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.errors import ConfigurationError
@@ -187,6 +189,35 @@ class AsyncCache:
     async def why(self, key: str) -> Why:
         """Where a key is held, what it was made from, what happened to it last."""
         return await self._threads.run(self._sync.why, key)
+
+    async def preview(
+        self,
+        keys: str | Iterable[str] = (),
+        *,
+        tag: str | None = None,
+        namespace: str | None = None,
+        strategy: str = Strategy.IMMEDIATE,
+        consistency: str = Consistency.EVENTUAL,
+        cascade: bool = True,
+        shown: int = PREVIEWED,
+    ) -> Preview:
+        """What ``invalidate`` would do, as ``Cache.preview``.
+
+        Raises:
+            InvalidInput: an argument is malformed.
+            ConfigurationError: the packages of the extra ``app`` are not there.
+            CacheUnavailable: the server can't be reached.
+        """
+        return await self._threads.run(
+            self._sync.preview,
+            keys,
+            tag=tag,
+            namespace=namespace,
+            strategy=strategy,
+            consistency=consistency,
+            cascade=cascade,
+            shown=shown,
+        )
 
     def stats(self) -> dict[str, int]:
         """Reads of this process by the tier that answered, else ``loader`` or ``bypass``."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 
@@ -14,6 +13,7 @@ from cachekeeper.client.broker import Broker
 from cachekeeper.client.device import Device
 from cachekeeper.client.identity import this_process
 from cachekeeper.client.inherited import inherited
+from cachekeeper.client.looking import Looking, asked_for
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.node import Node
 from cachekeeper.client.reading import ReadThrough
@@ -23,16 +23,14 @@ from cachekeeper.client.stores import open_stores, server_urls
 from cachekeeper.client.unit_of_work import UnitOfWork
 from cachekeeper.core.keys import check_key, check_namespace, namespace_of
 from cachekeeper.core.ports import Tier
-from cachekeeper.core.receipt import Receipt, Status, pending_receipt
-from cachekeeper.core.records import check_since, make_selection
-from cachekeeper.core.request import Request, make_request
+from cachekeeper.core.receipt import Status, pending_receipt
+from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Entry, source_of_key
 from cachekeeper.core.strategy import STRATEGIES, Consistency, Strategy
 from cachekeeper.errors import BrokerUnavailable, ConfigurationError, InvalidInput, QuotaExceeded
 from cachekeeper.names import Task
 from cachekeeper.origin.folder import FolderOrigin
 from cachekeeper.services.device import DeviceCaches
-from cachekeeper.services.explain import Explainer, Why
 from cachekeeper.services.submit import Submitter
 from cachekeeper.settings import Settings, load
 from cachekeeper.store.memory import MemoryTier
@@ -46,7 +44,7 @@ FLUSH = {
 }
 
 
-class Cache:
+class Cache(Looking):
     """A read-through cache in memory, Redis and on disk, invalidated through workers.
 
     Servers come from ``CACHEKEEPER_CACHE_URL`` and ``CACHEKEEPER_BROKER_URL``; without them,
@@ -138,12 +136,10 @@ class Cache:
             InvalidInput: an argument is malformed; nothing was changed.
             BrokerUnavailable, CacheUnavailable, PendingFull: nothing was asked for.
         """
-        request = make_request(
-            id=uuid.uuid4().hex,
-            at=time.time(),
-            keys=[keys] if isinstance(keys, str) else _listed(keys),
-            tags=[] if tag is None else [tag],
-            namespaces=[] if namespace is None else [namespace],
+        request = asked_for(
+            keys,
+            tag,
+            namespace,
             strategy=strategy,
             consistency=consistency,
             cascade=cascade,
@@ -220,37 +216,6 @@ class Cache:
         """Let a key be evicted again. Raises InvalidInput."""
         self._memory.unpin(check_key(key))
 
-    def receipt(self, request_id: str) -> ReceiptHandle:
-        """The handle of a request that any process made."""
-        return ReceiptHandle(request_id, self.stores.receipts)
-
-    def records(
-        self,
-        *,
-        status: str | Iterable[str] = (),
-        strategy: str | Iterable[str] = (),
-        consistency: str | Iterable[str] = (),
-        key: str = "",
-        name: str = "",
-        by: str = "",
-        since_s: float | None = None,
-    ) -> Iterator[Receipt]:
-        """What became of past requests, of any process: newest first, read as they are taken.
-
-        Conditions hold together: one of these states, strategies, levels; this ``key`` asked for or
-        affected; this text in a ``name`` asked for; this text in who asked (``by``); made at most
-        ``since_s`` seconds ago. A receipt lists 100 names and 100 keys; others are not looked at.
-
-        Raises:
-            InvalidInput: a condition is malformed.
-            CacheUnavailable: the server can't be reached; also while they are taken.
-        """
-        wanted = make_selection(
-            status=status, strategy=strategy, consistency=consistency, key=key, name=name, by=by
-        )
-        since = 0.0 if since_s is None else time.time() - check_since(since_s)
-        return filter(wanted.takes, self.stores.receipts.newest(since))
-
     def device(self, name: str) -> Device:
         """The cache of a device, which reads files of the origin. Raises InvalidInput."""
         broker = self.broker if self.settings.prefetch_neighbours else None
@@ -266,11 +231,6 @@ class Cache:
         if self.origin is None:
             raise ConfigurationError("origin: none is set (CACHEKEEPER_ORIGIN)")
         return self.files.entry(path)
-
-    def why(self, key: str) -> Why:
-        """Where a key is held, what it was made from, what happened to it last."""
-        tiers = list(self.tiers.values())
-        return Explainer(tiers, self.stores.graph, self.stores.marks, time.time).why(check_key(key))
 
     def stats(self) -> dict[str, int]:
         """Reads of this process by the tier that answered, else ``loader`` or ``bypass``."""
@@ -344,8 +304,3 @@ class Cache:
             receipt.status, receipt.error = Status.FAILED, str(error)
             self.stores.receipts.save([receipt])
             raise
-
-
-def _listed(names: object) -> object:
-    """Any iterable as a list; what is none is for the check of the request to name."""
-    return list(names) if isinstance(names, Iterable) else names

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.device import Access, Held, Ledger
 from cachekeeper.core.due import Attempt, Work
+from cachekeeper.core.preview import Members, Weight
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Found, Moment
@@ -56,6 +57,17 @@ class SharedTier(Tier, Protocol):
 
     def present(self, keys: Iterable[str]) -> list[str]:
         """Those of the keys that have an entry, fresh or not."""
+
+
+class WeighedTier(Protocol):
+    """A tier that can tell how much it holds."""
+
+    @property
+    def name(self) -> str:
+        """As of ``Tier``."""
+
+    def weigh(self, keys: Iterable[str]) -> Weight:
+        """What the keys' entries take, fresh or not; nothing is changed."""
 
 
 class Marks(Protocol):
@@ -271,6 +283,13 @@ class Garbage(Protocol):
 
     def done(self, keys: Iterable[str]) -> None:
         """Their bytes are gone."""
+
+
+class Stored(Protocol):
+    """Which keys are stored, as far as they can be listed."""
+
+    def members(self, namespace: str, now: float, at_most: int) -> Members:
+        """How many keys of a namespace there are, among so many that are looked at."""
 
 
 class Expiry(Protocol):

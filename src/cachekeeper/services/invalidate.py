@@ -13,9 +13,7 @@ from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
 from cachekeeper.services.confirm import Confirmation, Confirmer
 from cachekeeper.services.purge import Purger
 
-CYCLES_NAMED = 10
 ATTEMPTS = 4
-STOPPED = "stopped there; they are stale by their stamps and go when read or expired"
 LEFT_LOST = "what was left to purge is not known any more: it goes when read or expired"
 NOT_PURGED = "tags and namespaces: what they hold is stale by its stamp, gone when read or expired"
 
@@ -117,7 +115,7 @@ class Invalidator:
         at_once: list[str] = []
         deferred: list[Request] = []
         for request, receipt in zip(requests, receipts, strict=True):
-            reached = self._reach(request)
+            reached = self._purger.near(request)
             self._report(receipt, reached)
             if request.tags or request.namespaces:
                 receipt.limits.append(NOT_PURGED)
@@ -143,33 +141,15 @@ class Invalidator:
         self._garbage.add(keys, self._now())
         return {}
 
-    def _reach(self, request: Request) -> Reach:
-        if not request.cascade:
-            return Reach(request.keys)
-        if len(request.keys) > self._purger.limits.budget and self._purger.limits.goes_on:
-            return Reach(request.keys, unfinished=True)  # all of it is for the background
-        return self._purger.near(request.keys)
-
     def _report(self, receipt: Receipt, reached: Reach) -> None:
         """Say what was found, and every limit that was met: in the receipt, and in a count."""
-        limits = self._purger.limits
         receipt.affected = list(reached.order[:SHOWN])
         receipt.affected_count, receipt.depth = len(reached.order), reached.depth
-        rest = "goes on in the background" if limits.goes_on else STOPPED
+        receipt.limits += self._purger.limits.met(reached)
         if reached.unfinished:
-            receipt.limits.append(f"size budget: more than {limits.budget} keys; the purge {rest}")
             self._counters.count("purges beyond their size budget")
         if reached.beyond:
-            receipt.limits.append(
-                f"depth limit {limits.depth}: {len(reached.beyond)} keys and what was derived from "
-                f"them lie deeper; the purge {rest}"
-            )
             self._counters.count("purges beyond their depth limit")
-        if reached.cycles:
-            shown = reached.cycles[:CYCLES_NAMED] if limits.names_cycles else ()
-            named = [" -> ".join(cycle[:SHOWN]) for cycle in shown]
-            said = f"{len(reached.cycles)} cycles, each removed as a whole"
-            receipt.limits.append(": ".join([said, *(["; ".join(named)] if named else [])]))
 
 
 def _unique(keys: Iterable[str]) -> list[str]:

@@ -64,6 +64,15 @@ class Blobs:
         with os.fdopen(handle, "rb") as file:
             return file.read()
 
+    def size(self, digest: str) -> int | None:
+        """How many bytes the content has, None when it is not here."""
+        shard_name, _ = _parts(digest)
+        try:
+            with folder_beneath(self.folder, shard_name) as shard:
+                return os.stat(digest, dir_fd=shard, follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return None
+
     def link(self, digest: str, folder: int, name: str) -> bool:
         """Make ``name`` in an open folder a name of the blob, replacing what it was.
 

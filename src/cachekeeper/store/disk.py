@@ -10,10 +10,13 @@ import logging
 from collections.abc import Callable, Iterable
 
 from cachekeeper.core.ports import NO_INPUTS, Inputs
+from cachekeeper.core.preview import Weight
 from cachekeeper.core.stamps import Found
 from cachekeeper.store.blobs import Blobs
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.values import Records
+
+DIGEST_BYTES = 32  # SHA-256: the whole body of a binding
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,12 @@ class DiskTier:
     def present(self, keys: Iterable[str]) -> list[str]:
         """Those of the keys that have a binding."""
         return self._bindings.present(keys)
+
+    def weigh(self, keys: Iterable[str]) -> Weight:
+        """What the keys' bindings name of the blobs on this host, each blob once."""
+        bound = [end.hex() for end in self._bindings.last_bytes(keys, DIGEST_BYTES) if end]
+        sizes = [self._blobs.size(digest) or 0 for digest in set(bound)]
+        return Weight(len(bound), sum(sizes))
 
     def collect(self, min_age_s: float) -> tuple[int, int]:
         """Delete blobs that nothing names: (blobs, bytes)."""

@@ -11,6 +11,7 @@ from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.reading import ReadThrough
 from cachekeeper.client.stores import Stores
 from cachekeeper.core.keys import check_key
+from cachekeeper.core.preview import Preview
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.strategy import Strategy, check_choice
@@ -71,6 +72,14 @@ class MemoryCache(Cache):
             ConfigurationError: always; devices need a deployment.
         """
         raise ConfigurationError(f"device {name}: the testing kit has none")
+
+    def preview(self, *_keys: object, **_how: object) -> Preview:
+        """Not in this kit.
+
+        Raises:
+            ConfigurationError: always; a preview needs the graph of a deployment.
+        """
+        raise ConfigurationError("preview: the testing kit has none; see `affected`")
 
     def close(self) -> None:
         """Serve and keep nothing from here on."""

@@ -66,7 +66,7 @@ def around(
         raise InvalidInput("limit", limit, f"1 to {MAX_KEYS:,} keys")
     near = {_DOWN: graph.successors} | ({_UP: graph.predecessors} if sources else {})
     steps, last, full = _nearest(near, known(graph, key), depth, limit)
-    found = _between(graph, list(steps))
+    found = between(graph, list(steps))
     for node, at in steps.items():
         found.nodes[node].update(
             steps=at,
@@ -108,7 +108,7 @@ def _nearest(
     return steps, fringe, False
 
 
-def _between(graph: Graph, nodes: list[str]) -> Graph:
+def between(graph: Graph, nodes: list[str]) -> Graph:
     """A copy of these nodes and the edges between them, whatever else hangs on them."""
     found: Graph = nx.DiGraph()
     found.add_nodes_from(nodes)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from cachekeeper.core.ports import NO_INPUTS, Inputs
+from cachekeeper.core.preview import Members, Weight
 from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, group_of
 from cachekeeper.errors import CacheFull
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
@@ -16,6 +18,7 @@ log = logging.getLogger(__name__)
 
 #: The expiry index lives this much longer than a member added to it.
 INDEX_SLACK_S = 3600
+ASKED_AT_ONCE = 500
 #: Incarnation, as_of, filled, expires, number of sources and how many bytes they take (fill.lua).
 _HEADER = struct.Struct(">ddddHI")
 
@@ -99,6 +102,23 @@ class Records:
                 pipe.exists(self._name(key))
             return [key for key, there in zip(keys, pipe.execute(), strict=True) if there]
 
+    def lengths(self, keys: Iterable[str]) -> list[int]:
+        """How many bytes each key's record takes, 0 for none."""
+        return self._of_each(keys, lambda pipe, name: pipe.strlen(name))
+
+    def last_bytes(self, keys: Iterable[str], number: int) -> list[bytes]:
+        """The end of each key's record, nothing for none."""
+        return self._of_each(keys, lambda pipe, name: pipe.getrange(name, -number, -1))
+
+    def _of_each(self, keys: Iterable[str], ask: Callable[[Any, str], object]) -> list[Any]:
+        names, replies = [self._name(key) for key in keys], list[Any]()
+        for start in range(0, len(names), ASKED_AT_ONCE):
+            with reachable(), self._c.redis.pipeline(transaction=False) as pipe:
+                for name in names[start : start + ASKED_AT_ONCE]:
+                    ask(pipe, name)
+                replies += pipe.execute()
+        return replies
+
     def bodies(self) -> Iterable[bytes]:
         """The body of every record there is (a scan: for maintenance)."""
         with reachable():
@@ -128,6 +148,11 @@ class RedisTier(Records):
             return None
         return super().fill(key, found, inputs)
 
+    def weigh(self, keys: Iterable[str]) -> Weight:
+        """What the keys' records take, fresh or not, with their stamps."""
+        lengths = [length for length in self.lengths(keys) if length]
+        return Weight(len(lengths), sum(lengths))
+
 
 class RedisExpiry:
     """When each key expires, in order."""
@@ -142,6 +167,20 @@ class RedisExpiry:
                 self._c.layout.expiry, "-inf", now, byscore=True, offset=0, num=limit
             )
         return [raw.decode() for raw in found]
+
+    def members(self, namespace: str, now: float, at_most: int) -> Members:
+        """How many keys of a namespace are stored, among so many keys that are looked at."""
+        prefix, found, looked_at, cursor = f"{namespace}:".encode(), 0, 0, 0
+        while looked_at < at_most:
+            with reachable():
+                cursor, some = self._c.redis.zscan(
+                    self._c.layout.expiry, cursor, count=ASKED_AT_ONCE
+                )
+            looked_at += len(some)
+            found += sum(1 for key, expires in some if expires > now and key.startswith(prefix))
+            if not cursor:
+                break
+        return Members(namespace, found, looked_at, complete=not cursor)
 
     def forget(self, keys: Iterable[str], now: float) -> None:
         """Drop keys from the index unless they were filled again meanwhile."""

@@ -1,42 +1,21 @@
-"""``why`` and ``invalidate``: one key, from a terminal."""
+"""``invalidate``, and what it would do."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cachekeeper.cli.opened import json_option, open_cache
 from cachekeeper.cli.receipt import receipt_lines
 from cachekeeper.cli.up import state_option
+from cachekeeper.client.looking import PREVIEWED
+from cachekeeper.core.preview import Preview
 from cachekeeper.core.receipt import Status
-from cachekeeper.core.strategy import Consistency, Strategy
+from cachekeeper.core.strategy import CONSISTENCIES, Consistency, Strategy
 from cachekeeper.errors import ReceiptTimeout
-from cachekeeper.services.explain import Why
-
-
-@click.command()
-@click.argument("key")
-@state_option
-@json_option
-def why(key: str, state: Path | None, as_json: bool) -> None:
-    """Show where KEY is held, what it was made from, and what happened to it last.
-
-    The memory of other processes is not shown: each process has its own.
-    """
-    with open_cache(state) as cache:
-        found = cache.why(key)
-    if as_json:
-        click.echo(json.dumps(_plain(found), indent=1))
-        return
-    for line in _told(found):
-        click.echo(line)
 
 
 @click.command()
@@ -63,6 +42,14 @@ def why(key: str, state: Path | None, as_json: bool) -> None:
 @click.option(
     "--wait", type=float, default=10.0, show_default=True, help="Seconds to wait for the receipt."
 )
+@click.option("--dry-run", is_flag=True, help="Say what would be invalidated, and do nothing.")
+@click.option(
+    "--limit",
+    type=int,
+    default=PREVIEWED,
+    show_default=True,
+    help="Keys that --dry-run shows at most.",
+)
 @state_option
 @json_option
 def invalidate(
@@ -75,6 +62,8 @@ def invalidate(
     reason: str,
     by: str,
     wait: float,
+    dry_run: bool,
+    limit: int,
     state: Path | None,
     as_json: bool,
 ) -> None:
@@ -83,6 +72,19 @@ def invalidate(
     Exits with 0 when it is done or waits for its batch, else with 1.
     """
     with open_cache(state) as cache:
+        if dry_run:
+            preview = cache.preview(
+                keys,
+                tag=tag,
+                namespace=namespace,
+                strategy=strategy,
+                consistency=consistency,
+                cascade=cascade,
+                shown=limit,
+            )
+            for line in [preview.to_json()] if as_json else _preview_lines(preview):
+                click.echo(line)
+            return
         handle = cache.invalidate(
             keys,
             tag=tag,
@@ -97,37 +99,23 @@ def invalidate(
             receipt = handle.wait(wait, purged=True)
         except ReceiptTimeout:
             receipt = handle.read()
-    if as_json:
-        click.echo(receipt.to_json())
-    else:
-        for line in receipt_lines(receipt):
-            click.echo(line)
+    for line in [receipt.to_json()] if as_json else receipt_lines(receipt):
+        click.echo(line)
     sys.exit(0 if receipt.status in {Status.DONE, Status.PENDING} else 1)
 
 
-def _told(found: Why) -> Iterator[str]:
-    yield f"{found.key}   {found.state}"
-    for held in found.held:
-        yield (
-            f"  {held.tier:<6} {held.size:,} bytes, {held.age_s:.0f} s old, "
-            f"expires in {held.expires_in_s:.0f} s, as of epoch {held.as_of}"
-        )
-    yield f"  derived from   {', '.join(found.derived_from) or 'nothing cached'}"
-    yield f"  dependents     {', '.join(found.dependents) or 'none'}"
-    cause = found.last_invalidation
-    if cause is None:
-        yield "  last invalidation   none on record"
-        return
-    ago = time.time() - cause.at
-    names = ", ".join(source.partition(":")[2] for source in cause.sources)
-    yield f"  last invalidation   {ago:.0f} s ago, epoch {cause.epoch}, {cause.strategy}: {names}"
-    yield f"                      {cause.reason or 'no reason given'} (request {cause.request})"
-
-
-def _plain(found: Why) -> dict[str, Any]:
-    cause = found.last_invalidation
-    names = ("epoch", "request", "at", "strategy", "reason", "sources")
-    told = None if cause is None else {name: getattr(cause, name) for name in names}
-    shallow = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
-    held = [dataclasses.asdict(h) for h in found.held]
-    return shallow | {"held": held, "last_invalidation": told}
+def _preview_lines(preview: Preview) -> Iterator[str]:
+    yield f"nothing is changed   {preview.strategy}, {preview.consistency}"
+    deep = f", {preview.depth} edges deep" if preview.cascade else ", without what was derived"
+    yield f"  would be stale  {preview.keys:,} keys{deep}"
+    for step in preview.steps:
+        yield f"    {step.key}{f'   from {step.reached_by}' if step.reached_by else ''}"
+    for members in preview.members:
+        looked = "" if members.complete else f" among {members.looked_at:,} keys looked at"
+        yield f"  namespace       {members.namespace}: {members.found:,} keys are stored{looked}"
+    for tier, weight in preview.held.items():
+        yield f"  {tier:<14}  {weight.entries:,} entries, {weight.bytes:,} bytes"
+    asked = "asked" if CONSISTENCIES[preview.consistency].verified else "told, and not waited for"
+    yield f"  nodes           {len(preview.nodes)} would be {asked}"
+    for limit in preview.limits:
+        yield f"  limit           {limit}"
