@@ -36,7 +36,6 @@ from cachekeeper.store.redis.garbage import RedisGarbage
 from cachekeeper.store.redis.incarnation import seen_for
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.records import RedisActivity, RedisLeftovers
-from cachekeeper.store.redis.values import RedisExpiry
 
 DAY_S = 86400.0
 
@@ -115,7 +114,7 @@ class Wiring:
         """Removes what has expired."""
         stores = self.cache.stores
         return ExpirySweep(
-            expiry=RedisExpiry(stores.connection),
+            expiry=stores.expiry,
             tiers=[stores.disk, stores.redis],
             graph=stores.graph,
             devices=stores.devices,

@@ -41,9 +41,11 @@ def test_why_tells_what_happened_last_even_further_up(cache: Cache) -> None:
     walls.get("mona-lisa")
 
     asked = cache.invalidate("picture:mona-lisa", consistency="strict", reason="stolen")
-    receipt = asked.wait(WAIT_S)
+    receipt = asked.wait(WAIT_S, purged=True)
     why = cache.why("gallery:mona-lisa")
     assert (why.state, why.held) == ("missing", [])
+    assert why.missing is not None
+    assert why.missing.cause == "invalidated"
     assert why.last_invalidation is not None
     assert why.last_invalidation.reason == "stolen"
     assert why.last_invalidation.strategy == "immediate"
@@ -69,5 +71,7 @@ def test_why_of_a_key_that_never_was_is_an_answer_too(cache: Cache) -> None:
     assert why.state == "missing"
     assert (why.held, why.derived_from, why.dependents) == ([], [], [])
     assert why.last_invalidation is None
+    assert why.missing is not None
+    assert why.missing.cause == "never filled"
     with pytest.raises(InvalidInput, match="key: 'here' is not allowed"):
         cache.why("here")

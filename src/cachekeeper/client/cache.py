@@ -13,7 +13,7 @@ from cachekeeper.client.broker import Broker
 from cachekeeper.client.device import Device
 from cachekeeper.client.identity import this_process
 from cachekeeper.client.inherited import inherited
-from cachekeeper.client.looking import Looking, asked_for
+from cachekeeper.client.looking import AnyTier, Looking, asked_for
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.node import Node
 from cachekeeper.client.reading import ReadThrough
@@ -22,7 +22,6 @@ from cachekeeper.client.serializers import serializer as serializer_named
 from cachekeeper.client.stores import open_stores, server_urls
 from cachekeeper.client.unit_of_work import UnitOfWork
 from cachekeeper.core.keys import check_key, check_namespace, namespace_of
-from cachekeeper.core.ports import Tier
 from cachekeeper.core.receipt import Status, pending_receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Entry, source_of_key
@@ -65,8 +64,8 @@ class Cache(Looking):
         self.broker = Broker(broker_url)
         self._memory = MemoryTier(int(self.settings.memory_bytes), lease_clock)
         self._node = self._join() if self.settings.memory_bytes else None
-        near: list[Tier] = [self._memory] if self._node else []
-        self.tiers: dict[str, Tier] = {
+        near: list[AnyTier] = [self._memory] if self._node else []
+        self.tiers: dict[str, AnyTier] = {
             tier.name: tier for tier in (*near, self.stores.redis, self.stores.disk)
         }
         self._reading = ReadThrough(list(self.tiers.values()), self.stores.marks, self.stores.graph)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
 
+from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.receipt import ReceiptHandle
 from cachekeeper.client.stores import Stores
-from cachekeeper.core.keys import check_key
-from cachekeeper.core.ports import Tier
+from cachekeeper.core.keys import check_key, namespace_of
+from cachekeeper.core.ports import LookedTier, Tier
 from cachekeeper.core.preview import Preview
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.records import check_since, make_selection
@@ -19,6 +21,7 @@ from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.local.services import require_extras
 from cachekeeper.services.explain import Explainer, Why
 from cachekeeper.settings import Settings
+from cachekeeper.store.memory import MemoryTier
 
 if TYPE_CHECKING:
     from cachekeeper.services.preview import Previewer
@@ -27,12 +30,18 @@ if TYPE_CHECKING:
 PREVIEWED = 200
 
 
+class AnyTier(Tier, LookedTier, Protocol):
+    """A tier that can be looked into."""
+
+
 class Looking:
     """The part of ``Cache`` that changes nothing."""
 
     settings: Settings
     stores: Stores
-    tiers: dict[str, Tier]
+    tiers: dict[str, AnyTier]
+    _memory: MemoryTier
+    _namespaces: dict[str, Namespace]
     _previewer: Previewer | None = None
 
     def receipt(self, request_id: str) -> ReceiptHandle:
@@ -67,9 +76,34 @@ class Looking:
         return filter(wanted.takes, self.stores.receipts.newest(since))
 
     def why(self, key: str) -> Why:
-        """Where a key is held, what it was made from, what happened to it last."""
-        tiers = list(self.tiers.values())
-        return Explainer(tiers, self.stores.graph, self.stores.marks, time.time).why(check_key(key))
+        """Where a key is held and what it was made from; what happened to it, and why it is gone.
+
+        Nothing is changed by looking. Of a namespace declared here more is known: the lifetime and
+        the tags of its values. The memory of other processes, and their pins, are not known.
+
+        Raises:
+            InvalidInput: the key is malformed.
+            CacheUnavailable: the server can't be reached.
+        """
+        namespace, tags = self._namespaces.get(namespace_of(check_key(key))), tuple[str, ...]()
+        if namespace is not None:
+            with suppress(Exception):  # the producer's function, which need not know such a key
+                tags = namespace.recipe(key.partition(":")[2]).tags
+        explainer = Explainer(
+            tiers=list(self.tiers.values()),
+            edges=self.stores.graph,
+            causes=self.stores.marks,
+            lifetimes=self.stores.expiry,
+            devices=self.stores.devices,
+            longest_s=self.settings.ttl_max_s,
+            now=time.time,
+        )
+        return explainer.why(
+            key,
+            lifetime_s=None if namespace is None else namespace.ttl_s,
+            tags=tags,
+            pinned=self._memory.is_pinned(key),
+        )
 
     def preview(
         self,

@@ -32,7 +32,7 @@ class Namespace:
         self.name = name
         self._prefix = f"{name}:"
         self.reading, self._hit = reading, hit
-        self._ttl_s, self.serializer = ttl_s, serializer
+        self.ttl_s, self.serializer = ttl_s, serializer
         self._loader: Callable[[str], Any] | None = None
         self._tags: Callable[[str], tuple[str, ...]] = lambda _: ()
 
@@ -108,7 +108,7 @@ class Namespace:
     def recipe(self, rest: str) -> Recipe:
         """How the value is made and for how long it holds. Raises InvalidInput for a tag."""
         tags = tuple([check_tag(tag) for tag in self._tags(rest)])
-        return Recipe(lambda: self._make(rest), self._ttl_s, tags)
+        return Recipe(lambda: self._make(rest), self.ttl_s, tags)
 
     def _make(self, rest: str) -> bytes:
         if self._loader is None:

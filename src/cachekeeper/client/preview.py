@@ -11,7 +11,6 @@ from cachekeeper.client.graph import open_graph
 from cachekeeper.client.looking import Looking
 from cachekeeper.services.preview import Previewer
 from cachekeeper.services.purge import Limits
-from cachekeeper.store.redis.values import RedisExpiry
 
 
 def open_previewer(cache: Looking) -> Previewer:
@@ -20,7 +19,7 @@ def open_previewer(cache: Looking) -> Previewer:
         graph=open_graph(cache),
         tiers=[cache.stores.redis, cache.stores.disk],
         nodes=cache.stores.nodes,
-        stored=RedisExpiry(cache.stores.connection),
+        stored=cache.stores.expiry,
         limits=Limits.of(cache.settings),
         now=time.time,
     )

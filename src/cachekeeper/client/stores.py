@@ -18,7 +18,7 @@ from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.nodes import RedisNodes
 from cachekeeper.store.redis.prepared import RedisPrepared
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
-from cachekeeper.store.redis.values import RedisTier
+from cachekeeper.store.redis.values import RedisExpiry, RedisTier
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Stores:
     prepared: RedisPrepared
     devices: RedisDevices
     files: DeviceFiles
+    expiry: RedisExpiry
     redis: RedisTier
     disk: DiskTier
 
@@ -75,6 +76,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         prepared=RedisPrepared(connection),
         devices=RedisDevices(connection),
         files=DeviceFiles(state.devices, blobs),
+        expiry=RedisExpiry(connection),
         redis=RedisTier(connection, int(settings.redis_value_bytes)),
         disk=DiskTier(blobs, connection, on_disk),
     )

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.device import Access, Held, Ledger
 from cachekeeper.core.due import Attempt, Work
+from cachekeeper.core.looked import Looked
 from cachekeeper.core.preview import Members, Weight
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.request import Request
@@ -57,6 +58,17 @@ class SharedTier(Tier, Protocol):
 
     def present(self, keys: Iterable[str]) -> list[str]:
         """Those of the keys that have an entry, fresh or not."""
+
+
+class LookedTier(Protocol):
+    """A tier that can be looked into without a change."""
+
+    @property
+    def name(self) -> str:
+        """As of ``Tier``."""
+
+    def look(self, key: str) -> Looked | None:
+        """What it holds under a key, fresh or not."""
 
 
 class WeighedTier(Protocol):
@@ -292,6 +304,16 @@ class Stored(Protocol):
         """How many keys of a namespace there are, among so many that are looked at."""
 
 
+class Lifetimes(Protocol):
+    """When keys expire, and whether values may have gone before."""
+
+    def when(self, key: str) -> float | None:
+        """When a key that was stored expires; None once that is forgotten."""
+
+    def evictions(self) -> int | None:
+        """How many values the server took away for room since it started; None if unknown."""
+
+
 class Expiry(Protocol):
     """When each key expires, in order."""
 
@@ -343,6 +365,9 @@ class Devices(Protocol):
 
     def ledger(self, device: str) -> Ledger:
         """Bytes used and reserved, and the counters."""
+
+    def events(self, device: str, limit: int) -> list[str]:
+        """The last events, newest first: ``time state path``."""
 
     def saw_follow(self, before: str, path: str) -> None:
         """Learn that one path was read after another."""
@@ -405,6 +430,9 @@ class Cause(Protocol):
 class Causes(Protocol):
     """Past invalidations."""
 
+    def now(self) -> Moment:
+        """The moment."""
+
     def last(self, sources: Iterable[str]) -> Cause | None:
         """The last one of any of the sources."""
 
@@ -412,11 +440,14 @@ class Causes(Protocol):
 class Edges(Protocol):
     """The graph next to a key."""
 
-    def inputs(self, key: str) -> list[str]:
-        """What it was derived from."""
+    def inputs(self, key: str, limit: int | None = None) -> list[str]:
+        """What it was derived from, or some of it."""
 
-    def dependents(self, key: str) -> list[str]:
-        """What was derived from it."""
+    def dependents(self, key: str, limit: int | None = None) -> list[str]:
+        """What was derived from it, or some of it."""
+
+    def degrees(self, key: str) -> tuple[int, int]:
+        """How many inputs and dependents it has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,21 @@ def named_key(source: str) -> str | None:
     return source[2:] if source[:2] in ("k:", "o:") else None
 
 
+def told(source: str) -> str:
+    """A source in words."""
+    kind, _, name = source.partition(":")
+    return f"{_WORDS.get(kind, kind)} {name}"
+
+
+_WORDS: Final = {
+    "k": "key",
+    "o": "the value of",
+    "t": "tag",
+    "n": "namespace",
+    "g": "what was put into",
+}
+
+
 class Moment(NamedTuple):
     """A reading of the clock of invalidations."""
 

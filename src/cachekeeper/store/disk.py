@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
+from cachekeeper.core.looked import Looked
 from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.preview import Weight
 from cachekeeper.core.stamps import Found
@@ -67,6 +69,16 @@ class DiskTier:
     def present(self, keys: Iterable[str]) -> list[str]:
         """Those of the keys that have a binding."""
         return self._bindings.present(keys)
+
+    def look(self, key: str) -> Looked | None:
+        """What it holds under a key, fresh or not."""
+        bound = self._bindings.look_at(key, DIGEST_BYTES)
+        if bound is None:
+            return None
+        looked, digest = bound
+        size = self._blobs.size(digest.hex())
+        stale = looked.stale or ("" if size is not None else "its content is not on this host")
+        return replace(looked, size=size or 0, stale=stale)
 
     def weigh(self, keys: Iterable[str]) -> Weight:
         """What the keys' bindings name of the blobs on this host, each blob once."""

@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from cachekeeper.core.looked import Looked
 from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.stamps import Entry, Found, Moment, named_key, own_sources
 
@@ -69,6 +70,25 @@ class MemoryTier:
         applied = self.applied  # before: what is applied meanwhile is not vouched for
         entry = self.hit(key)
         return None if entry is None else Found(entry, applied)
+
+    def look(self, key: str) -> Looked | None:
+        """What it holds under a key, servable or not; no use is counted."""
+        with self._lock:
+            found = self._entries.get(key)
+            leased = self._clock() < self.lease_until
+        if found is None:
+            return None
+        entry, stale = found.entry, ""
+        if entry.expires <= time.time():
+            stale = "expired"
+        elif not leased:
+            stale = "the server was not heard from for a lease"
+        return Looked(entry.size, entry.stamp, entry.filled, entry.expires, stale)
+
+    def is_pinned(self, key: str) -> bool:
+        """Whether the key is never evicted for room."""
+        with self._lock:
+            return key in self._pinned
 
     def takes(self, key: str, size: int) -> bool:
         """Whether a value of a size can fit."""

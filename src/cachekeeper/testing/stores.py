@@ -90,13 +90,36 @@ class Graph:
         before = self.inputs(key) if more else []
         self._inputs[key] = list(dict.fromkeys([*before, *inputs]))
 
-    def inputs(self, key: str) -> list[str]:
-        """What a key was derived from."""
-        return sorted(self._inputs.get(key, ()))
+    def inputs(self, key: str, limit: int | None = None) -> list[str]:
+        """What a key was derived from, or some of it."""
+        return sorted(self._inputs.get(key, ()))[:limit]
 
-    def dependents(self, key: str) -> list[str]:
-        """What was derived from a key."""
-        return sorted(v for v, inputs in self._inputs.items() if key in inputs)
+    def dependents(self, key: str, limit: int | None = None) -> list[str]:
+        """What was derived from a key, or some of it."""
+        return sorted(v for v, inputs in self._inputs.items() if key in inputs)[:limit]
+
+    def degrees(self, key: str) -> tuple[int, int]:
+        """How many inputs and dependents a key has."""
+        return len(self.inputs(key)), len(self.dependents(key))
+
+
+class Lifetimes:
+    """When keys expire, as ``RedisExpiry``: the kit forgets what is gone."""
+
+    def when(self, _key: str) -> None:
+        """Not known."""
+
+    def evictions(self) -> int:
+        """No server takes values away."""
+        return 0
+
+
+class Devices:
+    """As ``RedisDevices``; the kit has none."""
+
+    def ids(self) -> list[str]:
+        """None."""
+        return []
 
 
 class Receipts:

@@ -12,7 +12,7 @@ from cachekeeper.core.receipt import Receipt, Status, pending_receipt
 from cachekeeper.core.request import Request, request_from_wire
 from cachekeeper.core.strategy import Strategy
 from cachekeeper.names import Task
-from cachekeeper.testing.stores import Graph, Marks, Prepared, Receipts, Shelf
+from cachekeeper.testing.stores import Devices, Graph, Lifetimes, Marks, Prepared, Receipts, Shelf
 
 AFFECTED_SHOWN = 100
 
@@ -23,6 +23,7 @@ class Worker:
     def __init__(self, shelf: Shelf) -> None:
         self.marks, self.graph, self.receipts = Marks(shelf), Graph(), Receipts()
         self.pending, self.prepared = self, Prepared()
+        self.expiry, self.devices = Lifetimes(), Devices()
         self.requests: dict[str, Request] = {}
         self.affected: dict[str, list[str]] = {}
         self._lock = threading.RLock()

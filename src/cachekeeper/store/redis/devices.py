@@ -97,7 +97,7 @@ class RedisDevices:
     ) -> list[str]:
         """Name entries of lowest rank until ``wanted`` bytes are; delete, then release each."""
         limit = "+inf" if below is None else repr(below)
-        args: list[Arg] = [wanted, token, deadline, limit, AT_MOST]
+        args: list[Arg] = [wanted, token, deadline, limit, AT_MOST, EVENTS_KEPT, HISTORY_S]
         found = self._c.run("device_evict", self._removal_keys(device), args)
         return [raw.decode() for raw in found]
 
@@ -105,7 +105,7 @@ class RedisDevices:
         self, device: str, path: str, token: str, deadline: float, now: float
     ) -> bool:
         """Take one expired entry out; delete its file, then release it."""
-        args: list[Arg] = [path, token, deadline, now]
+        args: list[Arg] = [path, token, deadline, now, EVENTS_KEPT, HISTORY_S]
         return bool(self._c.run("device_remove", self._removal_keys(device), args))
 
     def manifest(self, device: str) -> dict[str, Held]:
@@ -139,7 +139,11 @@ class RedisDevices:
         return Ledger(used, reserved, int(items), counted)
 
     def events(self, device: str, limit: int) -> list[str]:
-        """The last events, newest first: ``time state path``."""
+        """The last events, newest first: ``time state path``.
+
+        The state is what an access found (``hit``, ``missing``, ``expired``, ``stale``), or
+        ``evicted:N`` when the file went to make room for N bytes.
+        """
         with reachable():
             found = self._c.redis.lrange(self._c.layout.events(device), 0, limit - 1)
         return [raw.decode() for raw in found]
@@ -181,6 +185,7 @@ class RedisDevices:
             layout.rank(device),
             layout.accesses(device),
             layout.device_stats(device),
+            layout.events(device),
         ]
 
 

@@ -55,13 +55,21 @@ class RedisGraph:
         named = [part for each in inputs for part in (each, read.get(each, 0.0))]
         return int(self._c.run("link", keys, [*args, len(named) // 2, *named, *sources]))
 
-    def inputs(self, key: str) -> list[str]:
-        """What a key was derived from."""
-        return self._members(self._c.layout.graph_in(key))
+    def inputs(self, key: str, limit: int | None = None) -> list[str]:
+        """What a key was derived from, or some of it."""
+        return self._members(self._c.layout.graph_in(key), limit)
 
-    def dependents(self, key: str) -> list[str]:
-        """What was derived from a key."""
-        return self._members(self._c.layout.graph_out(key))
+    def dependents(self, key: str, limit: int | None = None) -> list[str]:
+        """What was derived from a key, or some of it."""
+        return self._members(self._c.layout.graph_out(key), limit)
+
+    def degrees(self, key: str) -> tuple[int, int]:
+        """How many inputs and dependents a key has."""
+        with reachable(), self._c.redis.pipeline(transaction=False) as pipe:
+            pipe.scard(self._c.layout.graph_in(key))
+            pipe.scard(self._c.layout.graph_out(key))
+            into, out = pipe.execute()
+        return int(into), int(out)
 
     def nodes(self) -> Iterator[str]:
         """Every key that has an edge; one may come twice while the graph is changed."""
@@ -126,9 +134,14 @@ class RedisGraph:
             found = self._c.redis.hgetall(self._c.layout.graph_stats)
         return {name.decode(): float(value) for name, value in found.items()}
 
-    def _members(self, name: str) -> list[str]:
+    def _members(self, name: str, limit: int | None) -> list[str]:
         with reachable():
-            return sorted(raw.decode() for raw in self._c.redis.smembers(name))
+            if limit is None:
+                found = self._c.redis.smembers(name)
+            else:  # a set may have a million members; a scan may tell one twice
+                some = self._c.redis.sscan_iter(name, count=min(limit, CHUNK))
+                found = set(islice(some, limit))
+        return sorted(raw.decode() for raw in found)
 
 
 def _batched(keys: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -7,9 +7,12 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from redis.exceptions import ResponseError
+
+from cachekeeper.core.looked import Looked
 from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.preview import Members, Weight
-from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, group_of
+from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, group_of, told
 from cachekeeper.errors import CacheFull
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 from cachekeeper.store.redis.graph import LOG_LENGTH
@@ -40,6 +43,21 @@ class Records:
         layout = self._layout
         found = self._c.run("read", [self._name(key), layout.marks, layout.clock], [key])
         return _unpacked(*found) if found else None
+
+    def look_at(self, key: str, number: int = 0) -> tuple[Looked, bytes] | None:
+        """What a record says of itself, fresh or not, and the first bytes of its body."""
+        layout = self._layout
+        found = self._c.run("look", [self._name(key), layout.marks, layout.clock], [key, number])
+        if not found:
+            return None
+        size, record, first, now, mark, source = found
+        entry = _unpacked(0, record).entry
+        stale = ""
+        if entry.stamp.as_of.incarnation != int(now or 0):
+            stale = "made before the server began anew"
+        elif mark:
+            stale = f"{told(source.decode())} was invalidated at epoch {int(mark)}, later than this"
+        return Looked(int(size), entry.stamp, entry.filled, entry.expires, stale), first
 
     def fill(self, key: str, found: Found, inputs: Inputs | None = NO_INPUTS) -> Found | None:
         """Store a record; None when a source of it was invalidated, or there is no room.
@@ -148,6 +166,11 @@ class RedisTier(Records):
             return None
         return super().fill(key, found, inputs)
 
+    def look(self, key: str) -> Looked | None:
+        """What it holds under a key, fresh or not."""
+        found = self.look_at(key)
+        return None if found is None else found[0]
+
     def weigh(self, keys: Iterable[str]) -> Weight:
         """What the keys' records take, fresh or not, with their stamps."""
         lengths = [length for length in self.lengths(keys) if length]
@@ -167,6 +190,20 @@ class RedisExpiry:
                 self._c.layout.expiry, "-inf", now, byscore=True, offset=0, num=limit
             )
         return [raw.decode() for raw in found]
+
+    def when(self, key: str) -> float | None:
+        """When a key that was stored expires; None once the sweep has forgotten it."""
+        with reachable():
+            found = self._c.redis.zscore(self._c.layout.expiry, key)
+        return None if found is None else float(found)
+
+    def evictions(self) -> int | None:
+        """How many values the server took away for room since it started; None if unknown."""
+        try:
+            with reachable():
+                return int(self._c.redis.info("stats")["evicted_keys"])
+        except (KeyError, ResponseError):  # one that does not let us ask
+            return None
 
     def members(self, namespace: str, now: float, at_most: int) -> Members:
         """How many keys of a namespace are stored, among so many keys that are looked at."""

@@ -1,8 +1,8 @@
 -- Take one entry out of a manifest if it has expired; its bytes stay counted, as a reservation,
 -- until the caller has deleted the file and released it.
 --
--- KEYS  ledger, reservations, manifest, rank, accesses, stats
--- ARGV  path, token, deadline (s), now (s)
+-- KEYS  ledger, reservations, manifest, rank, accesses, stats, events
+-- ARGV  path, token, deadline (s), now (s), events kept, events' lifetime (s)
 -- returns 1 taken out, 0 not expired, busy or gone
 local entry = redis.call('HGET', KEYS[3], ARGV[1])
 if not entry or redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then
@@ -19,4 +19,7 @@ redis.call('HINCRBY', KEYS[1], 'used', -held.size)
 redis.call('HINCRBY', KEYS[1], 'reserved', held.size)
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. string.format('%d', held.size) .. ' ' .. ARGV[3])
 redis.call('HINCRBY', KEYS[6], 'expired', 1)
+redis.call('LPUSH', KEYS[7], ARGV[4] .. ' expired ' .. ARGV[1])
+redis.call('LTRIM', KEYS[7], 0, ARGV[5] - 1)
+redis.call('EXPIRE', KEYS[7], ARGV[6])
 return 1
