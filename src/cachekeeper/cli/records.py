@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,12 +35,16 @@ REASON_SHOWN = 60
 COLUMNS = [field.name for field in fields(Receipt)]
 
 
+def _one_of(kind: type[StrEnum]) -> click.Choice[str]:
+    return click.Choice([each.value for each in kind])
+
+
 def selectors(command: Command) -> Command:
     """What records can be told by."""
     options = (
-        click.option("--status", type=click.Choice(list(Status)), multiple=True),
-        click.option("--strategy", type=click.Choice(list(Strategy)), multiple=True),
-        click.option("--consistency", type=click.Choice(list(Consistency)), multiple=True),
+        click.option("--status", type=_one_of(Status), multiple=True),
+        click.option("--strategy", type=_one_of(Strategy), multiple=True),
+        click.option("--consistency", type=_one_of(Consistency), multiple=True),
         click.option("--key", default="", help="This key was asked for or affected."),
         click.option("--name", default="", help="With this text in a name that was asked for."),
         click.option("--by", default="", help="With this text in who asked."),
