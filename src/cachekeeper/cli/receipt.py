@@ -20,8 +20,9 @@ def receipt_lines(receipt: Receipt) -> Iterator[str]:
     if receipt.error:
         yield f"  error         {one_line(receipt.error, TEXT)}"
     yield f"  affected      {receipt.affected_count}: {' -> '.join(receipt.affected)}"
-    removed = ", ".join(f"{tier} {n}" for tier, n in receipt.removed.items())
-    yield f"  removed       {removed or 'nothing yet: lazily, when read or swept'}"
+    removed = ", ".join(f"{tier} {n}" for tier, n in receipt.batch_removed.items())
+    together = f", for {receipt.batch} requests together" if removed and receipt.batch > 1 else ""
+    yield f"  removed       {removed or 'nothing yet: lazily, when read or swept'}{together}"
     asked = len(receipt.nodes_asked)
     yield f"  nodes         {asked - len(receipt.nodes_fenced)} of {asked} acknowledged"
     if receipt.nodes_fenced:
