@@ -33,7 +33,8 @@ def worker(server: Bed, name: str, *options: str) -> Iterator[subprocess.Popen[b
     log = server.state / f"{name}.log"
     with Guardian() as guardian, log.open("ab") as output:
         env = os.environ | dict(wanted.env) | {"TMPDIR": str(server.state)}
-        process = spawn([*wanted.argv, *options], guardian, output=output, env=env, cwd=root)
+        argv = [*wanted.argv, *options]
+        process = spawn(argv, guardian, output=output, nice=wanted.nice, env=env, cwd=root)
         try:
             until(lambda: bool(wanted.ready.search(log.read_text().strip())))
             yield process

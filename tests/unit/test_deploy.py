@@ -26,6 +26,8 @@ CONTAINERS = {
     "beat": "beat",
     "flower": "flower",
 }
+#: What a niceness is worth beside others, as the kernel weighs it (sched_prio_to_weight).
+SHARES = {0: 1024, 10: 110}
 #: Options that say where, which is another place in a container.
 PLACES = ("--address", "--port", "-s")
 
@@ -89,6 +91,7 @@ def test_a_container_runs_the_command_line_of_up(
     assert process.argv[1:3] == ["-m", "celery"]
     assert without_places(command[1:]) == without_places(list(process.argv[3:]))
     assert nice == process.nice
+    assert container.get("cpu_shares", 1024) == SHARES[nice]
     assert container["environment"].items() >= process.env.items()
 
 

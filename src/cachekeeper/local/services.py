@@ -24,7 +24,8 @@ WORKER_GRACE_S = 9.0
 NEEDED = ("flower", "networkx", "numpy", "psutil", "rich", "scipy", "watchfiles")
 #: Flower and beat hand back nothing.
 OTHERS_GRACE_S = 3.0
-#: How much the worker for all but the immediate work gives way to everything else.
+#: How much the worker for all but the immediate work gives way to everything else: on a host that
+#: has nothing to spare it has a tenth of the time of any other. More made no call quicker.
 BACKGROUND_NICE = 10
 
 _CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from cachekeeper.local import guardian as program
+from cachekeeper.local.niceness import give_way
 
 # The child waits for a word before it becomes the program: the owner gives it once the
 # guardian knows the pid. Were the owner killed in between, the child would read the end of
@@ -139,7 +140,7 @@ def spawn(
     guardian.add(process.pid, stage=stage, grace=grace)
     if nice:
         # From outside and before the program begins: no Python code between fork and exec.
-        os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + nice)
+        give_way(process.pid, nice)
     with contextlib.suppress(BrokenPipeError), process.stdin as word:
         word.write(b"go\n")
     return process
