@@ -30,10 +30,11 @@ task_create_missing_queues = False
 task_default_queue = Queue.MAINTENANCE
 task_default_exchange = EXCHANGE.name
 task_routes = {task: {"queue": queue} for task, queue in ROUTES.items()}
-# Workers take from their queues in the order of their -Q option. No message priorities:
-# brokers disagree about their direction, and Redis merges neighbouring ones.
+# No message priorities: brokers disagree about their direction, and Redis merges neighbouring
+# ones.
 broker_transport_options = {
-    "queue_order_strategy": "priority",
+    # By priority, but each queue has its turn: one that never runs dry starves no other.
+    "queue_order_strategy": "workers.order:PriorityWithTurns",
     # A killed worker's messages come back after this; longer than any task may run, or a slow
     # task would be given out again and again while it runs.
     "visibility_timeout": 900,

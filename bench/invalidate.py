@@ -54,7 +54,7 @@ QUICK: Final = Sizes(10_000, 5, 300, 10_000, 100_000)
 def run(options: Options) -> Report:
     """Measure with the sizes that were asked for."""
     sizes = QUICK if options.quick else FULL
-    queues = f"{Queue.IMMEDIATE},{Queue.BACKGROUND}"
+    queues = f"{Queue.IMMEDIATE},{Queue.PURGE}"
     with (
         bed() as server,
         worker(server, "immediate", "-Q", queues, "-c", "2") as process,

@@ -10,23 +10,29 @@ from typing import Final
 
 
 class Queue:
-    """The queues: one per invalidation strategy, and one per other kind of work."""
+    """The queues: one per invalidation strategy, and one per other kind of work.
+
+    What can pile up has no queue in common with a tick of the schedule, which would wait behind it
+    until it has expired, again and again.
+    """
 
     IMMEDIATE: Final = "invalidation.immediate"
     SCHEDULED: Final = "invalidation.scheduled"
     LAZY: Final = "invalidation.lazy"
     BACKGROUND: Final = "invalidation.background"
+    PURGE: Final = "invalidation.purge"
     PREFETCH: Final = "prefetch.fetch"
     EVICTION: Final = "eviction.sweep"
     MAINTENANCE: Final = "maintenance.run"
 
 
-#: Most urgent first: the order in which a worker that serves several queues drains them.
+#: Most urgent first: how a worker that serves several queues prefers them (``workers.order``).
 QUEUES: Final = (
     Queue.IMMEDIATE,
     Queue.SCHEDULED,
     Queue.LAZY,
     Queue.BACKGROUND,
+    Queue.PURGE,
     Queue.EVICTION,
     Queue.MAINTENANCE,
     Queue.PREFETCH,
@@ -36,6 +42,8 @@ QUEUES: Final = (
 #: Header of a message: when the first attempt failed, seconds since 1970. How many attempts there
 #: were is in Celery's own header ``retries``.
 FIRST_FAILED: Final = "first_failed"
+#: Header of a message: when it was sent, seconds since 1970. Other producers may leave it out.
+SENT: Final = "sent"
 
 
 class Task:
@@ -68,7 +76,7 @@ ROUTES: Final = {
     Task.FLUSH_BULK: Queue.IMMEDIATE,
     # At the head of the general worker's queues: deadlines hold whatever else there is to do.
     Task.FIRE_PREPARED: Queue.SCHEDULED,
-    Task.PURGE: Queue.BACKGROUND,
+    Task.PURGE: Queue.PURGE,
     Task.SWEEP_LAZY: Queue.LAZY,
     Task.PREFETCH: Queue.PREFETCH,
     Task.DECAY_MODEL: Queue.MAINTENANCE,
