@@ -16,5 +16,5 @@ def trim_records(task: Task) -> dict[str, float]:
 
 @shared_task(bind=True, name=Name.HEARTBEAT)
 def record_heartbeat(task: Task) -> dict[str, float]:
-    """A tick of beat went through a worker: the record of this task says when."""
-    return done(task, {})
+    """A tick of beat went through a worker: the record says when, and what waited where."""
+    return done(task, services(task).queue_figures())

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from types import ModuleType
 from typing import Any
 
 from celery.exceptions import WorkerShutdown
-from celery.signals import celeryd_init, setup_logging
+from celery.signals import before_task_publish, celeryd_init, setup_logging
 
 from cachekeeper.client.stores import server_urls
 from cachekeeper.errors import CachekeeperError
+from cachekeeper.names import SENT
 from cachekeeper.settings import load
 from cachekeeper.store.redis.connection import meet
 from workers.checks import assigned_names, check_names, check_queues, check_server
@@ -21,7 +23,12 @@ REFUSED = 1
 
 
 def connect(config: ModuleType) -> None:
-    """Have workers check themselves, and ``config``, before they serve."""
+    """Have workers check themselves, and ``config``, before they serve; and beat date its ticks."""
+
+    @before_task_publish.connect(weak=False)
+    def date(headers: dict[str, Any] | None = None, **_: Any) -> None:
+        if headers is not None:
+            headers.setdefault(SENT, time.time())
 
     @setup_logging.connect(weak=False)
     def log(loglevel: int = logging.INFO, **_: Any) -> None:

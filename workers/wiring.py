@@ -12,6 +12,7 @@ from typing import Any
 
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.graph import open_graph
+from cachekeeper.client.queues import queue_watch
 from cachekeeper.core.ports import Tier
 from cachekeeper.core.retention import Priority
 from cachekeeper.core.strategy import STRATEGIES
@@ -194,6 +195,11 @@ class Wiring:
     def dead_letters(self) -> RedisDeadLetters:
         """Work that was given up."""
         return RedisDeadLetters(self.cache.stores.connection)
+
+    def queue_figures(self) -> dict[str, float]:
+        """What waits in each queue and pending set."""
+        with queue_watch(self.settings) as watch:
+            return watch.figures()
 
     @cached_property
     def activity(self) -> RedisActivity:

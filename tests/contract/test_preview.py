@@ -75,7 +75,7 @@ def test_it_tells_what_the_invalidation_then_does_and_changes_nothing(
     assert [step.key for step in found.steps] == receipt.affected
     assert (found.keys, found.depth) == (receipt.affected_count, receipt.depth) == (5, 2)
     assert found.limits == receipt.limits == []
-    assert {tier: weight.entries for tier, weight in found.held.items()} == receipt.removed
+    assert {tier: weight.entries for tier, weight in found.held.items()} == receipt.batch_removed
     assert found.nodes == receipt.nodes_asked == []
 
 

@@ -22,9 +22,10 @@ from celery import Celery
 from click.testing import CliRunner
 
 from cachekeeper.cli.main import main
+from cachekeeper.local.services import BACKGROUND_NICE
 from cachekeeper.local.state import Row, Running, State, read_running, wait_ready
 from cachekeeper.local.supervisor import ONE_SIGNAL_S
-from cachekeeper.names import Queue
+from cachekeeper.names import QUEUES, Queue
 from cachekeeper.queues import declared_queues
 from tests.integration import slow_task
 from tests.integration.deployment import ROOT
@@ -252,9 +253,12 @@ class TestCommands:
         shown = run(main, ["status", *state])
         assert shown.exit_code == 0
         assert re.search(rf"steady +{up.row('steady').pid} ", shown.output)
+        for queue in QUEUES:
+            assert re.search(rf"^  {queue} +0 +-$", shown.output, re.MULTILINE), shown.output
         table = json.loads(run(main, ["status", "--json", *state]).output)
         assert table["ready"] is True
         assert table["pid"] == process.pid
+        assert table["queues"][0] == {"name": Queue.IMMEDIATE, "waiting": 0, "oldest_s": None}
         stopped = run(main, ["stop", *state])
         assert (stopped.exit_code, stopped.output) == (0, "stopped\n")
         assert process.wait(1) == 0
@@ -282,7 +286,8 @@ class TestApplication:
         assert running is not None
         names = ["server", "immediate", "general", "beat", "flower"]
         assert [row.name for row in running.services] == names
-        assert self.niceness(running, "general") == self.niceness(running, "immediate") + 10
+        gives_way = self.niceness(running, "general") - self.niceness(running, "immediate")
+        assert gives_way == BACKGROUND_NICE
         assert running.flower_url is not None
         assert f":{port}" not in running.flower_url, "that port was taken"
         with urllib.request.urlopen(running.flower_url, timeout=5) as page:
@@ -344,7 +349,11 @@ class TestApplication:
     @staticmethod
     def niceness(running: Running, name: str) -> int:
         (pid,) = (row.pid for row in running.services if row.name == name)
-        return psutil.Process(pid).nice()
+        nice = psutil.Process(pid).nice()
+        session = Path(f"/proc/{pid}/autogroup")  # where there are such, they are what counts
+        if session.exists() and (said := session.read_text().split()):
+            assert int(said[-1]) == nice
+        return nice
 
     @staticmethod
     def addresses(running: Running) -> set[str]:

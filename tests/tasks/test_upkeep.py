@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import time
 
+from celery import Celery
+from kombu import Consumer, Message
+from kombu import Queue as KombuQueue
+
 from cachekeeper.client.cache import Cache
 from cachekeeper.core.receipt import Status
 from cachekeeper.core.request import make_request
 from cachekeeper.core.stamps import source_of_key
 from cachekeeper.core.strategy import Strategy
-from cachekeeper.names import Task
+from cachekeeper.names import QUEUES, SENT, Task
 from cachekeeper.store.redis.records import ATTEMPTS
 from tests.tasks.conftest import Run
 from workers.wiring import DAY_S, Wiring
@@ -134,7 +138,25 @@ class TestTheGraph:
 def test_a_heartbeat_says_that_the_schedule_is_alive(wiring: Wiring, run: Run) -> None:
     before = time.time()
     run(Task.HEARTBEAT)
-    assert before <= wiring.activity.last()[Task.HEARTBEAT]["at"] <= time.time()
+    said = wiring.activity.last()[Task.HEARTBEAT]
+    assert before <= said["at"] <= time.time()
+    assert {f"{queue} waiting" for queue in QUEUES} <= said["figures"].keys()
+
+
+def test_what_beat_sends_says_when(wiring: Wiring, celery_session_app: Celery) -> None:
+    """A message that no worker of the test takes: it lies in the queue as it was sent."""
+    before = time.time()
+    with celery_session_app.connection_for_write(wiring.settings.broker_url) as connection:
+        found: list[object] = []
+        queue = KombuQueue("tests.dated", routing_key="tests.dated", auto_delete=True)
+        with Consumer(connection, [queue], on_message=found.append, no_ack=True):
+            celery_session_app.send_task(
+                Task.HEARTBEAT, queue=queue, connection=connection, expires=60
+            )
+            connection.drain_events(timeout=5)
+    (message,) = found
+    assert isinstance(message, Message)
+    assert before <= message.headers[SENT] <= time.time()
 
 
 def test_what_a_scheduled_task_did_is_on_record(wiring: Wiring, cache: Cache, run: Run) -> None:

@@ -12,13 +12,16 @@ from typing import Any
 
 import click
 
-from cachekeeper import settings
-from cachekeeper.errors import Busy
+from cachekeeper.cli.queues import queue_table
+from cachekeeper.client.queues import queue_watch
+from cachekeeper.errors import Busy, CachekeeperError
 from cachekeeper.local.deployment import run
 from cachekeeper.local.logs import Console
 from cachekeeper.local.services import application_root, require_extras
 from cachekeeper.local.state import State, read_running, wait_gone
 from cachekeeper.local.table import render
+from cachekeeper.services.queues import Row
+from cachekeeper.settings import CONFIG, Settings, load
 
 #: Exit status of `up` where there is no application to run.
 NO_APPLICATION = 2
@@ -58,26 +61,43 @@ def up(state: Path | None, config: Path | None, quiet: bool) -> None:
         sys.exit(NO_APPLICATION)
     require_extras()
     if config:
-        os.environ[settings.CONFIG] = str(config.absolute())
+        os.environ[CONFIG] = str(config.absolute())
     loaded = _settings(state)
     sys.exit(run(root, loaded, Console(sys.stdout, quiet=quiet)))
 
 
 @click.command()
 @state_option
-@click.option("--json", "as_json", is_flag=True, help="For programs: up.json as it is.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: up.json, and the queues.")
 def status(state: Path | None, as_json: bool) -> None:
-    """Show what runs where. Exits with 1 if nothing does."""
-    folder = State(_settings(state).state)
+    """Show what runs where, and what waits in which queue. Exits with 1 if nothing runs.
+
+    PENDING are the requests that wait for their batch. A queue's OLDEST is the age of the message
+    that is taken next; ? if its producer did not say when it was sent.
+    """
+    settings = _settings(state)
+    folder = State(settings.state)
     running = read_running(folder.folder)
+    if running is None:
+        click.echo(json.dumps(None) if as_json else f"nothing runs in {folder.folder}")
+        sys.exit(1)
+    rows, error = _queues(settings)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(running) if running else None, indent=1))
-    elif running:
-        ready = "" if running.ready else ", and is not ready yet"
-        click.echo(f"Cachekeeper runs in {folder.folder}{ready}\n\n{render(running, folder)}")
-    else:
-        click.echo(f"nothing runs in {folder.folder}")
-    sys.exit(0 if running else 1)
+        queues = None if error else [dataclasses.asdict(row) for row in rows]
+        click.echo(json.dumps({**dataclasses.asdict(running), "queues": queues}, indent=1))
+        return
+    ready = "" if running.ready else ", and is not ready yet"
+    click.echo(f"Cachekeeper runs in {folder.folder}{ready}\n\n{render(running, folder)}\n")
+    click.echo(f"  queues: {error}" if error else queue_table(rows))
+
+
+def _queues(settings: Settings) -> tuple[list[Row], str]:
+    """What waits where; else why that can't be told."""
+    try:
+        with queue_watch(settings) as watch:
+            return watch.rows(), ""
+    except CachekeeperError as error:  # the rest is worth to be shown all the same
+        return [], str(error)
 
 
 @click.command()
@@ -96,6 +116,6 @@ def stop(state: Path | None) -> None:
     click.echo("stopped")
 
 
-def _settings(state: Path | None) -> settings.Settings:
+def _settings(state: Path | None) -> Settings:
     given: dict[str, Any] = {"state": state} if state else {}
-    return settings.load(**given)
+    return load(**given)

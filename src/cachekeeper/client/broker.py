@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 from cachekeeper.core.due import Attempt
 from cachekeeper.errors import BrokerUnavailable
-from cachekeeper.names import FIRST_FAILED, ROUTES, Queue
+from cachekeeper.names import FIRST_FAILED, ROUTES, SENT, Queue
 from cachekeeper.queues import declared_queues
 
 #: A producer is told soon that nothing was enqueued; it decides what to do.
@@ -57,7 +58,7 @@ class Broker:
                 queue=queue or ROUTES[task],
                 expires=expires_s,
                 ignore_result=True,
-                **({} if attempt is None else _again(attempt)),
+                **_told(attempt),
                 retry=True,
                 retry_policy=RETRY,
                 # What dashboards show. Celery can write down any object, and takes as long for
@@ -74,6 +75,11 @@ class Broker:
         self._app.close()
 
 
-def _again(attempt: Attempt) -> dict[str, Any]:
-    headers = {} if attempt.first_failed is None else {FIRST_FAILED: attempt.first_failed}
+def _told(attempt: Attempt | None) -> dict[str, Any]:
+    """What the message says of itself."""
+    headers = {SENT: time.time()}
+    if attempt is None:
+        return {"headers": headers}
+    if attempt.first_failed is not None:
+        headers[FIRST_FAILED] = attempt.first_failed
     return {"task_id": attempt.id, "retries": attempt.retries, "headers": headers}

@@ -19,6 +19,7 @@ from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Found, Moment
 from cachekeeper.core.strategy import Strategy
+from cachekeeper.core.waiting import Waiting
 
 Clock = Callable[[], float]
 
@@ -197,6 +198,20 @@ class Pending(Protocol):
 
     def orphans(self) -> int:
         """Forget requests that neither wait nor are claimed; returns how many."""
+
+
+class PendingSets(Protocol):
+    """The pending sets, to be looked at."""
+
+    def oldest(self, strategy: Strategy) -> Waiting:
+        """What waits under a strategy, without what was claimed."""
+
+
+class Queues(Protocol):
+    """The broker's queues, to be looked at."""
+
+    def waiting(self) -> dict[str, Waiting]:
+        """What waits in each queue. Raises BrokerUnavailable."""
 
 
 class Prepared(Protocol):

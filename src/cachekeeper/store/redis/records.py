@@ -12,6 +12,7 @@ from typing import Any
 from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.request import Request, request_from_json, used_id
 from cachekeeper.core.strategy import CONSISTENCIES, Strategy
+from cachekeeper.core.waiting import Waiting
 from cachekeeper.errors import InvalidInput
 from cachekeeper.names import Task
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
@@ -213,6 +214,13 @@ class RedisPending:
         """How many requests wait."""
         with reachable():
             return int(self._c.redis.zcard(self._c.layout.pending(strategy)))
+
+    def oldest(self, strategy: Strategy) -> Waiting:
+        """How many requests wait, and since when the oldest was asked for."""
+        name = self._c.layout.pending(strategy)
+        with reachable(), self._c.redis.pipeline(transaction=False) as pipe:
+            count, first = pipe.zcard(name).zrange(name, 0, 0, withscores=True).execute()
+        return Waiting(int(count), first[0][1] if first else None)
 
     def orphans(self) -> int:
         """Forget requests that neither wait nor are claimed; returns how many."""
