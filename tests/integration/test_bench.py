@@ -49,6 +49,17 @@ KEYS = {
         "worker_mb_small",
         "worker_mb_large",
     },
+    "latency": {
+        "idle_p50_ms",
+        "idle_p99_ms",
+        "backlog_p50_ms",
+        "backlog_p99_ms",
+        "p50_ratio",
+        "p99_ratio",
+        "backlog",
+        "backlog_left",
+        "keys_per_s",
+    },
     "read": {
         "memory_ratio",
         "redis_ratio",
@@ -93,6 +104,15 @@ from bench.__main__ import main
 coherence.QUICK = coherence.Sizes(
     nodes=2, calls=5, rounds=1, dependents=20, stops=1, check=("--quick",)
 )
+main()
+"""
+
+
+TINY_LATENCY = """
+from bench import latency
+from bench.__main__ import main
+
+latency.QUICK = latency.Sizes(backlog=600, trees=2, rounds=2, turns=2, calls=10, nodes=1)
 main()
 """
 
@@ -164,6 +184,18 @@ def test_stale_reads_are_looked_for_in_the_same_run(tmp_path: Path) -> None:
     assert report["stale"] == 0
     assert report["ablations_caught"] == report["ablations"] > 1
     assert report["reads"] > 1000
+    assert not list(tmp_path.iterdir())
+    assert not living_in(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_backlog_is_there_until_the_last_call(tmp_path: Path) -> None:
+    program = ("-c", TINY_LATENCY)
+    done = bench("latency", "--json", "--quick", folder=tmp_path, program=program)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert_figures(report, KEYS["latency"])
+    assert 0 < report["backlog_left"] < report["backlog"] == 600
     assert not list(tmp_path.iterdir())
     assert not living_in(tmp_path)
 
