@@ -2,7 +2,7 @@
 # without make, `python3 bootstrap.py run` does the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint chaos purge bench stop lock clean
+.PHONY: help run demo test lint chaos purge crash bench stop lock clean
 
 # As typed: spaces, `~` and `$` in a folder's name must survive make and the shell.
 override LIBRARY := $(value LIBRARY)
@@ -29,6 +29,9 @@ chaos: ## look for stale reads under faults, a million reads: make chaos [ARGS="
 
 purge: ## look for bytes that a purge left, for a minute: make purge [ARGS="--seed 42"]
 	@python3 bootstrap.py exec python -m tests.chaos.graph --ablations $(ARGS)
+
+crash: ## kill everything and look for requests that were lost: make crash [ARGS="--aof always"]
+	@python3 bootstrap.py exec python -m tests.chaos.pipeline $(ARGS)
 
 bench: ## the benchmarks: make bench [ARGS="read --quick"]
 	@python3 bootstrap.py bench $(ARGS)

@@ -35,10 +35,12 @@ task_routes = {task: {"queue": queue} for task, queue in ROUTES.items()}
 broker_transport_options = {
     # By priority, but each queue has its turn: one that never runs dry starves no other.
     "queue_order_strategy": "workers.order:PriorityWithTurns",
-    # A killed worker's messages come back after this; longer than any task may run, or a slow
-    # task would be given out again and again while it runs.
-    "visibility_timeout": 900,
-    # Look for such messages every 2 s and not every 100 s.
+    # A message that is not acknowledged comes back after this; longer than any task may run, or a
+    # slow task would be given out again and again while it runs.
+    "visibility_timeout": _settings.visibility_timeout_s,
+    # What a killed worker held comes back sooner (workers.taking).
+    "silent_s": _settings.worker_silent_s,
+    # Look for such messages, and give a sign of life, every 2 s and not every 100 s.
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,
 }

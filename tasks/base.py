@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,12 +11,11 @@ from celery import Task
 from celery.exceptions import Reject, Retry
 
 from cachekeeper.client.cache import Cache
-from cachekeeper.core.backoff import pause_s
-from cachekeeper.core.dead import kind_of
+from cachekeeper.core.dead import kind_of, reason_of
 from cachekeeper.core.due import Work
-from cachekeeper.core.ports import Activity, DeadLetters, Due
+from cachekeeper.core.ports import Activity, DeadLetters
 from cachekeeper.core.request import MAX_BY
-from cachekeeper.errors import CachekeeperError, CacheUnavailable, InvalidInput, PermanentError
+from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import FIRST_FAILED, QUEUES, ROUTES
 from cachekeeper.services.batch import Flusher
 from cachekeeper.services.due import DueSweep
@@ -28,12 +26,10 @@ from cachekeeper.services.prefetch import Prefetcher
 from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
+from cachekeeper.services.retry import SHOWN, Retrier
 from cachekeeper.settings import Settings
 
 SERVER_PAUSE_S = 1.0
-SHOWN = 500  # characters of an error
-#: The name of a count, and what an error is told.
-NOT_TRIED_AGAIN = "not tried again: too many retries wait"
 
 
 class Services(Protocol):
@@ -62,7 +58,7 @@ class Services(Protocol):
     @property
     def prepared_sweep(self) -> PreparedSweep: ...
     @property
-    def due(self) -> Due: ...
+    def retrier(self) -> Retrier: ...
     @property
     def due_sweep(self) -> DueSweep: ...
     @property
@@ -93,33 +89,26 @@ def again(
 ) -> None:
     """Have the task done again after a pause, unless it has been tried often enough.
 
-    Returns when it will not be: after the last attempt, for an error that is permanent, or when
-    too much waits already, which is noted with the error. ``within_s`` is the bound that a retry
-    has to keep, 0 for none.
+    Returns when it will not be (see ``Retrier``). ``within_s`` is the bound that a retry has to
+    keep, 0 for none.
 
     Raises:
         Retry: it will be; Celery acknowledges the message. The due list has the work.
         CacheUnavailable: nobody knows; the message is to be handed back.
     """
-    tried = _retries(task)
-    if tried >= retries or isinstance(error, PermanentError):
-        return
-    now = time.time()
     work = Work(
         id=str(task.request.id),
         task=task.name,
         queue=_queue(task),
         arguments=arguments,
-        retries=tried + 1,
-        first_failed=_first_failed(task) or now,
-        reason=f"{type(error).__name__}: {error}"[:SHOWN],
+        retries=tried(task) + 1,
+        first_failed=_first_failed(task) or time.time(),
+        reason=reason_of(error)[:SHOWN],
         expires=_expires(task),
     )
-    pause = pause_s(tried, random.random(), within_s=within_s)
-    if services(task).due.put(work, now + pause):
+    pause = services(task).retrier.later(work, error, allowed=retries, within_s=within_s)
+    if pause is not None:
         raise Retry(exc=error, when=pause)
-    services(task).activity.count(NOT_TRIED_AGAIN)
-    error.add_note(NOT_TRIED_AGAIN)
 
 
 def hand_back(error: CacheUnavailable) -> NoReturn:
@@ -155,10 +144,10 @@ def bury(task: Task, arguments: Mapping[str, Any], error: Exception) -> NoReturn
     }
     services(task).dead_letters.bury(
         work,
-        "; ".join([_said(error), *getattr(error, "__notes__", [])]),
+        reason_of(error),
         time.time(),
         kind=kind_of(error),
-        attempts=_retries(task) + 1,
+        attempts=tried(task) + 1,
         first_seen=_first_failed(task),
     )
     raise Reject(str(error), requeue=False) from error
@@ -170,12 +159,7 @@ def sent_by(task: Task) -> str:
     return "".join(c for c in said[:MAX_BY] if c.isprintable()) if isinstance(said, str) else ""
 
 
-def _said(error: Exception) -> str:
-    """What an error says; its name too, unless it is ours and speaks for itself."""
-    return str(error) if isinstance(error, CachekeeperError) else f"{type(error).__name__}: {error}"
-
-
-def _retries(task: Task) -> int:
+def tried(task: Task) -> int:
     """How often the task was tried before; anybody may have written the header."""
     found = task.request.retries
     return max(0, found) if isinstance(found, int) else 0

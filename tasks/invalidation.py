@@ -13,7 +13,7 @@ from cachekeeper.core.request import Request, check_id, make_request
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import Task as Name
-from tasks.base import again, bury, check_fields, done, hand_back, sent_by, services
+from tasks.base import again, bury, check_fields, done, hand_back, sent_by, services, tried
 
 SHOWN = 5
 
@@ -76,11 +76,12 @@ def _invalidate(task: Task, values: tuple[Any, ...], fields: dict[str, Any]) -> 
     try:
         check_fields(values, fields, [field.name for field in dataclasses.fields(Request)])
         request = make_request(**given)
-        if STRATEGIES[request.strategy].waits or request.is_bulk:
-            return {"waiting": services(task).cache.submit(request)}
     except InvalidInput as error:
         bury(task, {**fields, "arguments": list(values)} if values else fields, error)
     try:
+        # One that failed in its batch has waited, and has a bound to keep.
+        if (STRATEGIES[request.strategy].waits or request.is_bulk) and not tried(task):
+            return {"waiting": services(task).cache.submit(request)}
         return _brief(services(task).invalidator.run([request]))
     except CacheUnavailable:
         raise

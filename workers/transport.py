@@ -22,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from workers.envelope import check_record, open_envelope
 from workers.quarantine import Evidence, Quarantine
+from workers.taking import TakingChannel, TakingQoS
 
 #: Transports by the scheme of a URL.
 GUARDED: Final = {"redis": "Transport", "rediss": "Transport", "sentinel": "SentinelTransport"}
@@ -59,7 +60,7 @@ class Message(virtual.Message):
 
     def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
         super().__init__(payload, channel=channel, **kwargs)
-        self.delivery_tag = channel._next_delivery_tag()
+        self.delivery_tag = channel.tag_of_next()
 
     @property
     def raw(self) -> bytes:
@@ -67,7 +68,7 @@ class Message(virtual.Message):
         return str(dumps(self._raw)).encode()
 
 
-class QoS(redis.QoS):
+class QoS(TakingQoS):
     """Messages that were delivered and not acknowledged; only what is one goes back."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
@@ -94,7 +95,7 @@ class QoS(redis.QoS):
             raise InvalidInput("delivery_info", f"{exchange}/{key}", "an exchange with queues")
 
 
-class Channel(redis.Channel):
+class Channel(TakingChannel):
     """A channel that looks at what it hands on."""
 
     quarantine: ClassVar[Quarantine]
@@ -141,17 +142,6 @@ class Channel(redis.Channel):
                     message.ack()
 
         return super().basic_consume(queue, no_ack, guarded, *args, **kw)
-
-    def _create_client(self, asynchronous: bool = False) -> Any:
-        client = super()._create_client(asynchronous)
-        parse = client.parse_response
-
-        def parse_response(connection: Any, command: str, **options: Any) -> Any:
-            reply = parse(connection, command, **options)
-            return self._checked(*reply) if command == "BRPOP" and reply else reply
-
-        client.parse_response = parse_response
-        return client
 
     def _checked(self, key: bytes, raw: bytes) -> tuple[bytes, bytes] | None:
         """What was popped from a queue; None, as if there had been nothing, if it is malformed."""

@@ -29,6 +29,7 @@ from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.purge import Limits, Purger
 from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
+from cachekeeper.services.retry import Retrier
 from cachekeeper.services.snapshot import GraphSnapshot
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.dead import RedisDeadLetters
@@ -87,8 +88,13 @@ class Wiring:
     @cached_property
     def flusher(self) -> Flusher:
         """Drains pending sets."""
-        deadline_s = self.settings.batch_deadline_s
-        return Flusher(self.cache.stores.pending, self.invalidator, deadline_s, time.time)
+        return Flusher(
+            pending=self.cache.stores.pending,
+            invalidator=self.invalidator,
+            retrier=self.retrier,
+            deadline_s=self.settings.batch_deadline_s,
+            now=time.time,
+        )
 
     @cached_property
     def snapshot(self) -> GraphSnapshot:
@@ -180,6 +186,11 @@ class Wiring:
     def due(self) -> RedisDue:
         """Work that failed, until it is tried again."""
         return RedisDue(self.cache.stores.connection)
+
+    @cached_property
+    def retrier(self) -> Retrier:
+        """Has it tried again."""
+        return Retrier(due=self.due, counters=self.activity, now=time.time)
 
     @cached_property
     def due_sweep(self) -> DueSweep:

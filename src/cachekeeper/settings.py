@@ -70,6 +70,12 @@ class Settings(BaseSettings):
         "widen", description="then keys become their whole namespaces, or a request is refused"
     )
     batch_deadline_s: float = Field(60, gt=0, description="a claimed batch is requeued after this")
+    visibility_timeout_s: float = Field(
+        900, gt=300, description="a message is given out again after this; a task may run 300 s"
+    )
+    worker_silent_s: float = Field(
+        30, ge=4, description="what a worker holds is given out again after so long without a sign"
+    )
     record_s: float = Field(3600, gt=0, description="how long receipts are kept")
 
     # The dependency graph (SPEC 4).

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
-from cachekeeper.errors import InvalidInput, PermanentError
+from cachekeeper.errors import CachekeeperError, InvalidInput, PermanentError
 
 #: Fields of a task's arguments that say what it is about.
 _LISTS: Final = ("keys", "tags", "namespaces")
@@ -28,6 +28,13 @@ def kind_of(error: Exception) -> Kind:
     if isinstance(error, InvalidInput):
         return Kind.MALFORMED
     return Kind.PERMANENT if isinstance(error, PermanentError) else Kind.GAVE_UP
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, and its notes; its name too, unless it is ours and speaks for itself."""
+    ours = isinstance(error, CachekeeperError)
+    said = str(error) if ours else f"{type(error).__name__}: {error}"
+    return "; ".join([said, *getattr(error, "__notes__", [])])
 
 
 @dataclass(frozen=True, slots=True)

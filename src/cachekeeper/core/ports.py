@@ -184,7 +184,16 @@ class Pending(Protocol):
     def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
         """Take the oldest requests under a token until a deadline; bury what can't be read."""
 
-    def bury(self, strategy: Strategy, token: str, request: str, work: object, reason: str) -> None:
+    def bury(
+        self,
+        strategy: Strategy,
+        token: str,
+        request: str,
+        work: object,
+        reason: str,
+        *,
+        kind: Kind = ...,
+    ) -> None:
         """Give a claimed request up: a dead letter says what was to be done, and why it was not."""
 
     def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:

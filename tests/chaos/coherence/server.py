@@ -78,9 +78,16 @@ class Server:
         with suppress(OSError, shutil.Error):  # a part of it was replaced while we were copying
             shutil.copytree(self._embedded.data / "appendonlydir", self._older)
 
+    @property
+    def has_copy(self) -> bool:
+        """Whether the copy is whole: the server may have written its file anew meanwhile."""
+        manifest = self._older / "appendonly.aof.manifest"
+        named = manifest.read_text().splitlines() if manifest.exists() else []
+        return bool(named) and all((self._older / line.split()[1]).exists() for line in named)
+
     def restore(self) -> None:
-        """Start again on the copy; the server must have been killed."""
-        if (self._older / "appendonly.aof.manifest").exists():
+        """Start again on the copy, if it is whole; the server must have been killed."""
+        if self.has_copy:
             file = self._embedded.data / "appendonlydir"
             shutil.rmtree(file)
             shutil.copytree(self._older, file)

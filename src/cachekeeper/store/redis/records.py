@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
+from cachekeeper.core.dead import Kind
 from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.request import Request, request_from_json, used_id
 from cachekeeper.core.strategy import CONSISTENCIES, Strategy
@@ -175,12 +176,22 @@ class RedisPending:
                     wanted += 1
         return requests
 
-    def bury(self, strategy: Strategy, token: str, request: str, work: object, reason: str) -> None:
+    def bury(
+        self,
+        strategy: Strategy,
+        token: str,
+        request: str,
+        work: object,
+        reason: str,
+        *,
+        kind: Kind = Kind.MALFORMED,
+    ) -> None:
         """Give a claimed request up: into the dead letters with ``work``, the receipt says why."""
         layout, now = self._c.layout, time.time()
         keys = [layout.inflight, layout.requests, layout.attempts, *letters_of(layout)]
         name = "stored" if isinstance(work, str) else "arguments"
-        letter = letter_text({"task": Task.INVALIDATE, "id": request, name: work}, reason, now)
+        told = {"task": Task.INVALIDATE, "id": request, name: work}
+        letter = letter_text(told, reason, now, kind=kind)
         self._c.run("bury_claimed", keys, [strategy, token, request, letter, now, *BOUNDS])
         receipts = RedisReceipts(self._c, self._keep_s)
         receipt = receipts.load(request)
