@@ -8,7 +8,7 @@ from pathlib import Path
 from celery import Task, shared_task
 
 NAME = "tests.busy"
-LASTS_S = 0.02
+LASTS_S = 0.01
 
 
 @shared_task(bind=True, name=NAME)
