@@ -1,9 +1,9 @@
 """In which order a worker takes from its queues: by priority, and yet each has its turn.
 
 Strictly by priority, a queue that never runs dry is the end of those below it. Here a turn is one
-look at the queues (``BRPOP``, which takes from the first that holds anything), and who is looked at
-first goes like the marks of a ruler: the first queue at every second turn, the second at every
-fourth, the third at every eighth, and so on; then come the others, by priority. So
+look at the queues (``take.lua``, which takes from the first that holds anything), and who is
+looked at first goes like the marks of a ruler: the first queue at every second turn, the second
+at every fourth, the third at every eighth, and so on; then come the others, by priority. So
 
 - what is next in the queue with the index i is taken within 2^(i + 1) turns, however full the
   others are; the last has all marks that are left, and so waits no longer than the one before it;

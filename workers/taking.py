@@ -15,15 +15,18 @@ from uuid import uuid4
 
 from kombu.transport import redis, virtual
 
+from cachekeeper.names import QUEUES
+
 #: On the broker: a sorted set, consumer -> its last sign of life in the server's seconds.
 SIGNS: Final = "cachekeeper.consumers"
 #: How long to wait for a message before all queues are looked at again. The wait ends at once for
-#: the first queue alone, since no command of Redis waits for several lists and takes nothing.
+#: the most urgent one alone: no command of Redis waits for several lists and takes nothing.
 IDLE_S: Final = 0.05
 IDLE_ALONE_S: Final = 1.0
 #: A consumer that gave no sign for so long counts as dead; the transport option ``silent_s``.
 SILENT_S: Final = 30.0
 
+_RANK: Final = {queue: rank for rank, queue in enumerate(QUEUES)}
 _TAKE: Final = Path(__file__).with_name("take.lua").read_text()
 
 
@@ -85,17 +88,17 @@ class TakingChannel(redis.Channel):
         return f"{self._consumer}.{self._tags}"
 
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002  # kombu's
-        queues = self._queue_cycle.consume(len(self.active_queues))
-        if not queues:
+        if not self.active_queues:
             return
-        named = [(self._q_for_pri(q, pri), q) for pri in self.priority_steps for q in queues]
-        first = named[0][0]
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()  # type: ignore[assignment]  # None at first
         if self._waiting:  # a list that is moved onto itself stays as it is
-            wait = IDLE_ALONE_S if len(queues) == 1 else IDLE_S
-            self._in_poll.send_command("BLMOVE", first, first, "RIGHT", "RIGHT", wait)
+            urgent = min(self.active_queues, key=_rank)
+            wait = IDLE_ALONE_S if len(self.active_queues) == 1 else IDLE_S
+            self._in_poll.send_command("BLMOVE", urgent, urgent, "RIGHT", "RIGHT", wait)
             return
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        named = [(self._q_for_pri(q, pri), q) for pri in self.priority_steps for q in queues]
         self._tag = self._next_delivery_tag()
         keys = [self.unacked_key, self.unacked_index_key, SIGNS, *(name for name, _ in named)]
         arguments = [self._tag, self._consumer, *(queue for _, queue in named)]
@@ -133,6 +136,10 @@ class TakingChannel(redis.Channel):
     def _checked(self, key: bytes, raw: bytes) -> tuple[bytes, bytes] | None:
         """The list and the message to be delivered; None for none."""
         return key, raw
+
+
+def _rank(queue: str) -> int:
+    return _RANK.get(queue, len(_RANK))
 
 
 def _server_time(client: Any) -> float:

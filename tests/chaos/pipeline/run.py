@@ -42,7 +42,7 @@ Scene = Callable[[Site, random.Random], Kill | None]
 class Course:
     """How it goes: pauses between kills, and kills of each kind at least."""
 
-    gap_s: tuple[float, float] = (1.0, 5.0)
+    gap_s: tuple[float, float] = (2.0, 8.0)
     rounds: int = 1
 
 

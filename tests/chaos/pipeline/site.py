@@ -48,7 +48,7 @@ class Plan:
     aof: str = "everysec"
     seed: int = 1
     #: Between two requests of a producer, on average; with less, a backlog hides the recovery.
-    pause_s: float = 0.03
+    pause_s: float = 0.04
 
 
 class Site:
