@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -105,6 +106,15 @@ def test_a_request_in_fewest_words(wiring: Wiring, send: Send) -> None:
     task_id = send(Task.INVALIDATE, namespaces=["photo"])
     receipt = wait_until(lambda: wiring.cache.stores.receipts.load(task_id))
     assert receipt.names == ["photo"], "the id of the task is the request's"
+
+
+@pytest.mark.parametrize(("fields", "by"), [({}, f"{os.getpid()}@"), ({"by": "till 4"}, "till 4")])
+def test_who_asked_is_who_sent_the_message_unless_it_says_so(
+    wiring: Wiring, send: Send, fields: dict[str, str], by: str
+) -> None:
+    request = send(Task.INVALIDATE, keys=["photo:a"], **fields)
+    receipt = wait_until(lambda: wiring.cache.stores.receipts.load(request), DONE_S)
+    assert by in receipt.by
 
 
 def test_a_request_that_does_not_cascade_leaves_what_was_derived(cache: Cache) -> None:
