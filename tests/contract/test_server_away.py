@@ -15,8 +15,10 @@ from cachekeeper.client.reading import LOADERS_AT_ONCE
 from cachekeeper.core.request import make_request
 from cachekeeper.core.stamps import source_of_key
 from cachekeeper.core.strategy import Strategy
-from cachekeeper.errors import BrokerUnavailable, CacheUnavailable, InvalidInput
+from cachekeeper.errors import BrokerUnavailable, CacheFull, CacheUnavailable, InvalidInput
 from cachekeeper.settings import Settings
+from cachekeeper.store.redis.garbage import RedisGarbage
+from cachekeeper.store.redis.records import RedisActivity
 from tests.contract.conftest import OwnServer, but, marked
 from tests.support import wait_until
 from workers.wiring import Wiring
@@ -307,6 +309,18 @@ class TestFull:
             assert pages.get("b") == b"page of b"
             assert cache.stores.redis.read("page:b") is not None
 
+    def test_no_work_fails_since_nobody_could_count_it(
+        self, full: redis.Redis, given: Settings
+    ) -> None:
+        with Cache(given) as cache:
+            self.fill_up(full)
+            activity = RedisActivity(cache.stores.connection)
+            activity.record("a.task", "worker", 1.0, {"done": 1})
+            activity.count("something")
+            assert (activity.last(), activity.totals()) == ({}, {})
+            with pytest.raises(CacheFull):
+                RedisGarbage(cache.stores.connection).add(["part:a"], 1.0)
+
     def test_a_strict_invalidation_ends_and_holds(self, full: redis.Redis, given: Settings) -> None:
         wiring = Wiring(given)
         try:
@@ -314,5 +328,11 @@ class TestFull:
             fields = {"id": "one", "at": time.time(), "keys": ["page:a"]}
             (receipt,) = wiring.invalidator.run([make_request(**fields, consistency="strict")])
             assert receipt.status == "done"
+            many = {"id": "two", "at": time.time(), "keys": [f"page:{i}" for i in range(1500)]}
+            for request in (many, {**many, "id": "three", "strategy": "lazy"}):
+                (receipt,) = wiring.invalidator.run([make_request(**request)])
+                assert receipt.status == "done"
+                assert not receipt.purged
+                assert "not known any more" in " ".join(receipt.limits)
         finally:
             wiring.cache.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from cachekeeper.core.graph.reach import Reach
 from cachekeeper.core.ports import Clock, Counters, Garbage, Leftovers, Marks, Receipts
@@ -10,6 +11,7 @@ from cachekeeper.core.receipt import SHOWN, Receipt, Status, failed_receipt, pen
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Moment
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
+from cachekeeper.errors import CacheFull
 from cachekeeper.services.confirm import Confirmation, Confirmer
 from cachekeeper.services.purge import Purger
 
@@ -113,7 +115,7 @@ class Invalidator:
 
     def _purge(self, requests: Sequence[Request], receipts: Sequence[Receipt]) -> None:
         at_once: list[str] = []
-        deferred: list[Request] = []
+        deferred: list[tuple[Request, Receipt]] = []
         for request, receipt in zip(requests, receipts, strict=True):
             reached = self._purger.near(request)
             self._report(receipt, reached)
@@ -122,7 +124,7 @@ class Invalidator:
             goes_on = self._purger.limits.goes_on and (reached.unfinished or reached.beyond)
             receipt.purged = not goes_on
             if goes_on:
-                deferred.append(request)
+                deferred.append((request, receipt))
             if not (goes_on and len(request.keys) > self._purger.limits.budget):
                 at_once.extend(reached.order)
         # A batch is of one strategy.
@@ -130,15 +132,20 @@ class Invalidator:
         for receipt in receipts:
             receipt.batch_removed = removed
         self._receipts.save(receipts)
-        for request in deferred:  # not before: the end of it is written into the receipt, too
-            self._leftovers.put(request.id, request.keys)
-            self._defer(request.id)
+        for request, receipt in deferred:  # not before: its end is written into the receipt, too
+            try:
+                self._leftovers.put(request.id, request.keys)
+                self._defer(request.id)
+            except CacheFull:
+                receipt.limits.append(LEFT_LOST)
+                self._receipts.save([receipt])
 
     def _remove(self, strategy: Strategy, keys: Sequence[str]) -> dict[str, int]:
         """Remove bytes, now or at the next sweep; returns how many entries there were, by tier."""
         if STRATEGIES[strategy].purges:
             return self._purger.remove(keys)
-        self._garbage.add(keys, self._now())
+        with suppress(CacheFull):  # their stamps refuse them all the same
+            self._garbage.add(keys, self._now())
         return {}
 
     def _report(self, receipt: Receipt, reached: Reach) -> None:

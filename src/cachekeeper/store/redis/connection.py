@@ -159,12 +159,15 @@ def meet(url: str, deployment: str) -> None:
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn the client library's connection errors into ours.
+    """Turn the client library's errors into ours.
 
     Raises:
         CacheUnavailable: the server can't be reached.
+        CacheFull: it has no room for what was to be written.
     """
     try:
         yield
+    except redis.OutOfMemoryError as error:
+        raise CacheFull(f"cache server: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise CacheUnavailable(f"cache server: {error}") from error

@@ -14,7 +14,7 @@ from cachekeeper.core.receipt import Receipt, Status
 from cachekeeper.core.request import Request, request_from_json, used_id
 from cachekeeper.core.strategy import CONSISTENCIES, Strategy
 from cachekeeper.core.waiting import Waiting
-from cachekeeper.errors import InvalidInput
+from cachekeeper.errors import CacheFull, InvalidInput
 from cachekeeper.names import Task
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 from cachekeeper.store.redis.dead import BOUNDS, letter_text, letters_of
@@ -251,7 +251,10 @@ class RedisPending:
 
 
 class RedisActivity:
-    """What the tasks of the schedule last did, and their totals: what tells that beat is alive."""
+    """What the tasks of the schedule last did, and their totals: what tells that beat is alive.
+
+    On a full server figures are lost: no work fails since nobody could count it.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._c = connection
@@ -260,7 +263,7 @@ class RedisActivity:
         """A task ended with these figures."""
         layout = self._c.layout
         last = json.dumps({"at": now, "worker": worker, "figures": dict(figures)})
-        with reachable(), self._c.redis.pipeline() as pipe:
+        with suppress(CacheFull), reachable(), self._c.redis.pipeline() as pipe:
             pipe.hset(layout.activity, task, last)
             for name, figure in {"runs": 1, **figures}.items():
                 pipe.hincrbyfloat(layout.totals, f"{task} {name}", figure)
@@ -270,7 +273,7 @@ class RedisActivity:
 
     def count(self, name: str) -> None:
         """One more of something, in the totals."""
-        with reachable(), self._c.redis.pipeline() as pipe:
+        with suppress(CacheFull), reachable(), self._c.redis.pipeline() as pipe:
             pipe.hincrbyfloat(self._c.layout.totals, name, 1)
             pipe.expire(self._c.layout.totals, ACTIVITY_KEPT_S)
             pipe.execute()
