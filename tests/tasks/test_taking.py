@@ -12,6 +12,8 @@ from celery import Celery
 from kombu import Connection, Consumer
 from kombu import Queue as KombuQueue
 
+from cachekeeper.client.broker import Broker
+from cachekeeper.names import Queue, Task
 from tests.support import wait_until
 from tests.tasks.malformed import item
 from workers.taking import SIGNS
@@ -109,3 +111,15 @@ def test_what_a_silent_consumer_holds_goes_back_and_what_a_living_one_does_not(
         again.ack()
         channel.qos.restore_visible()
         assert server.hlen("unacked") == 1
+
+
+def test_a_producer_whose_connection_broke_sends_over_another_one(url: str, server: Any) -> None:
+    broker = Broker(url)
+    broker.send(Task.HEARTBEAT, {})
+    with broker._app.producer_or_acquire() as producer:
+        channel = producer.channel
+    channel._disconnect_pools()  # as a server that is killed at the wrong moment leaves it
+    channel.connection = None
+    broker.send(Task.HEARTBEAT, {})
+    assert server.llen(Queue.MAINTENANCE) == 2
+    broker.close()

@@ -24,16 +24,7 @@ class Broker:
     """A producer's side of the broker."""
 
     def __init__(self, url: str) -> None:
-        self._app = Celery("cachekeeper", broker=url, set_as_current=False)
-        self._app.conf.update(
-            task_queues=declared_queues(),
-            task_default_queue=Queue.MAINTENANCE,
-            task_create_missing_queues=False,
-            task_serializer="json",
-            accept_content=["json"],
-            task_ignore_result=True,
-            broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 5},
-        )
+        self._url, self._app = url, _application(url)
 
     def send(
         self,
@@ -51,28 +42,55 @@ class Broker:
         Raises:
             BrokerUnavailable: nothing was enqueued.
         """
+        given = {
+            "kwargs": dict(arguments),
+            "queue": queue or ROUTES[task],
+            "expires": expires_s,
+            "ignore_result": True,
+            **_told(attempt),
+            "retry": True,
+            "retry_policy": RETRY,
+            # What dashboards show. Celery can write down any object, and takes as long for it as
+            # for sending; ours are JSON.
+            "argsrepr": "()",
+            "kwargsrepr": repr(dict(arguments))[:SHOWN],
+        }
         try:
-            sent = self._app.send_task(
-                task,
-                kwargs=dict(arguments),
-                queue=queue or ROUTES[task],
-                expires=expires_s,
-                ignore_result=True,
-                **_told(attempt),
-                retry=True,
-                retry_policy=RETRY,
-                # What dashboards show. Celery can write down any object, and takes as long for
-                # it as for sending; ours are JSON.
-                argsrepr="()",
-                kwargsrepr=repr(dict(arguments))[:SHOWN],
-            )
+            try:
+                return str(self._app.send_task(task, **given).id)
+            except AttributeError as error:
+                if not _is_left_over(error):
+                    raise
+                self._app = _application(self._url)  # the old one may be in use by another thread
+                return str(self._app.send_task(task, **given).id)
         except OperationalError as error:
             raise BrokerUnavailable(f"broker: {error}") from error
-        return str(sent.id)
 
     def close(self) -> None:
         """Close the connections."""
         self._app.close()
+
+
+def _application(url: str) -> Celery:
+    made = Celery("cachekeeper", broker=url, set_as_current=False)
+    made.conf.update(
+        task_queues=declared_queues(),
+        task_default_queue=Queue.MAINTENANCE,
+        task_create_missing_queues=False,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 5},
+    )
+    return made
+
+
+def _is_left_over(error: AttributeError) -> bool:
+    """Whether kombu used a channel whose connection broke and is gone; nothing was sent.
+
+    It keeps such a channel with its connection: only another connection helps.
+    """
+    return error.obj is None
 
 
 def _told(attempt: Attempt | None) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from tests.chaos.pipeline.site import BEATS, WORKERS, Site
 
 #: How long the server is away, at most.
 AWAY_S: Final = 1.5
+#: A worker has a pool by then.
+STARTED_S: Final = 20.0
 #: AOF everysec may lose the last second, when the machine dies. Less is taken back.
 LOST_AT_MOST_S: Final = 0.8
 
@@ -33,12 +35,15 @@ class Kill:
 
 def child(site: Site, chance: random.Random) -> Kill | None:
     """A process of a worker's pool."""
-    found: list[int] = []
-    with suppress(psutil.NoSuchProcess, ProcessLookupError):
-        found = [p.pid for p in psutil.Process(site.pid(chance.choice(WORKERS))).children()]
-        if found:
-            os.kill(chance.choice(found), signal.SIGKILL)
-            return Kill("child", time.time(), time.time())
+    end = time.monotonic() + STARTED_S
+    while time.monotonic() < end:
+        site.tend()
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            pool = psutil.Process(site.pid(chance.choice(WORKERS))).children()
+            if pool:
+                os.kill(chance.choice(pool).pid, signal.SIGKILL)
+                return Kill("child", time.time(), time.time())
+        time.sleep(0.05)
     return None
 
 

@@ -99,12 +99,20 @@ class Site:
         """Whether a producer still asks."""
         for producer in self._producers:
             if producer.poll() not in (None, 0):
-                raise RuntimeError(f"a producer failed:\n{self.said()}")
+                raise RuntimeError(f"a producer failed:\n{self._traceback()}")
         return any(producer.poll() is None for producer in self._producers)
 
     def said(self) -> str:
         """The last that any process said."""
-        return (self.folder / "processes.log").read_text(errors="replace")[-3000:]
+        return self._all_said()[-3000:]
+
+    def _traceback(self) -> str:
+        """The last one of a producer."""
+        before, _, after = self._all_said().rpartition("tests/chaos/pipeline/producer.py")
+        return before[-1500:] + after[:3000]
+
+    def _all_said(self) -> str:
+        return (self.folder / "processes.log").read_text(errors="replace")
 
     def pid(self, name: str) -> int:
         """Of a service."""

@@ -11,8 +11,8 @@ from tests.chaos.pipeline.site import Plan
 
 @pytest.mark.slow
 def test_what_was_accepted_is_done_once_whatever_is_killed() -> None:
-    outcome = run(Plan(requests=300), Course(gap_s=(0.2, 0.8)))
+    outcome = run(Plan(requests=300), Course(gap_s=(0.4, 1.2)))
     assert outcome.verdict.wrong == {}, outcome.figures
     assert outcome.left == []
     assert outcome.figures["killed"].keys() == {scene.__name__ for scene in ALL}
-    assert outcome.verdict.done > 250
+    assert outcome.verdict.done > 150
