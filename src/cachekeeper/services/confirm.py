@@ -21,7 +21,7 @@ from cachekeeper.core.stamps import Moment
 
 #: A node that leaves rings nobody: look again after this.
 LOOK_S = 0.02
-#: A server that has nothing else to do ends a wait up to 0.1 s late: the end is waited for in steps.
+#: A server with nothing else to do ends a wait up to 0.1 s late, so the end is waited for in steps.
 LATE_S = 0.12
 STEP_S = 0.005
 
