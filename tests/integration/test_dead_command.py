@@ -31,7 +31,7 @@ from tests.support import wait_until
 COMMAND = [sys.executable, "-W", "error", "-c", "from cachekeeper.cli.main import main; main()"]
 ROOT = Path(__file__).parents[2]
 HOSTILE = "note:\x9b31mred"
-BROKER_DATABASE = 7
+BROKER_DATABASE = 11  # nobody else of this session takes from there
 DONE_S = 30
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
