@@ -54,7 +54,7 @@ def run(options: Options) -> Report:
     sizes = QUICK if options.quick else FULL
     with bed() as server, worker(server, "immediate"), server.cache(memory_bytes=0) as cache:
         machine = Machine.here(server.engine)
-        time.sleep(GRACE_S)
+        time.sleep(GRACE_S)  # in which no strict request succeeds: nothing to poll for
         with live_nodes(server, sizes.nodes) as nodes:
             calls = _calls(cache, sizes.calls)
             stopped = _stopped(cache, nodes, sizes.stops)
@@ -114,7 +114,7 @@ def _calls(cache: Cache, calls: int) -> list[float]:
     took = []
     for number in range(calls):
         took.append(1000 * _strict(cache, f"held:{number % 200}"))
-        time.sleep(PAUSE_S)
+        time.sleep(PAUSE_S)  # one call at a time is what is measured
     return took
 
 

@@ -63,7 +63,7 @@ def run(options: Options) -> Report:
         server.peer() as peer,
     ):
         machine = Machine.here(server.engine)
-        time.sleep(GRACE_S)
+        time.sleep(GRACE_S)  # in which no strict request succeeds: nothing to poll for
         keys = [f"{NAMESPACE}:{number}" for number in range(sizes.keys)]
         ours, raw, tags = [], [], []
         for number in range(sizes.rounds + 1):

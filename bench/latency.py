@@ -66,7 +66,7 @@ def run(options: Options) -> Report:
         nodes(server, sizes.nodes),
     ):
         machine = Machine.here(server.engine)
-        time.sleep(GRACE_S)
+        time.sleep(GRACE_S)  # in which no strict request succeeds: nothing to poll for
         idle, behind, turns = list[list[float]](), list[list[float]](), list[Turn]()
         for number in range(sizes.rounds):
             tell(f"round {number + 1} of {sizes.rounds}")
@@ -101,7 +101,7 @@ def _calls(cache: Cache, calls: int) -> list[float]:
         took.append(1000 * (time.perf_counter() - begin))
         if receipt.status is not Status.DONE:
             raise RuntimeError(f"strict ended as {receipt.status}: {receipt.error}")
-        time.sleep(PAUSE_S)
+        time.sleep(PAUSE_S)  # one call at a time is what is measured
     return took
 
 

@@ -93,4 +93,4 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         if time.monotonic() > end:
             raise RuntimeError(f"not ready after {READY_S:g} s")
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks

@@ -29,6 +29,6 @@ def give_way(leader: int, nice: int) -> None:
         except OSError as error:  # there are no such groups here, or it may not be changed
             if error.errno != errno.EAGAIN:
                 return
-            time.sleep(PAUSE_S)
+            time.sleep(PAUSE_S)  # the kernel takes one change in 0.1 s, and tells nobody when
         else:
             return

@@ -58,11 +58,11 @@ class Confirmer:
         incarnation, asked, silent = self._await(moment.epoch)
         fenced = self._nodes.fence(moment.epoch) if silent else []
         if fenced:
-            time.sleep(self._nodes.outwait_s(fenced))
+            time.sleep(self._nodes.outwait_s(fenced))  # time itself is the proof
             self._nodes.leave(fenced)
         grace = self._grace_s(moment.incarnation)
         if not fenced and grace > 0:
-            time.sleep(grace)
+            time.sleep(grace)  # the same, for nodes that nobody knows
         if silent or grace > 0:
             incarnation = self._marks.now().incarnation
         # A server that came back meanwhile may have lost the mark: the promise is off.
@@ -92,7 +92,7 @@ class Confirmer:
             if left > LATE_S:
                 incarnation, acks = self._nodes.wait(epoch, min(left - LATE_S, LOOK_S))
             else:
-                time.sleep(max(0.0, min(left, STEP_S)))
+                time.sleep(max(0.0, min(left, STEP_S)))  # the server would wake us too late
                 incarnation, acks = self._nodes.acknowledged()
             silent = any(ack < epoch for ack in acks.values())
             if not silent or left <= 0:

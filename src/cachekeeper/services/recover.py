@@ -41,7 +41,7 @@ class Recovery:
         """Forget requests that belong to no set, and nodes that have been silent for leases."""
         silent = self._nodes.fence_silent(LEASES_UNTIL_GONE * self._nodes.outwait_s())
         if silent:  # one of them may live, and serve until the lease that it holds is over
-            time.sleep(self._nodes.outwait_s(silent))
+            time.sleep(self._nodes.outwait_s(silent))  # nobody can say that it is over sooner
             self._nodes.leave(silent)
         return {"requests_forgotten": self._pending.orphans(), "nodes_forgotten": len(silent)}
 

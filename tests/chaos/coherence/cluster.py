@@ -182,7 +182,7 @@ class Cluster:
             if all(reading) and all(writing):
                 return
             self.tend()
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks
         raise TimeoutError(f"not everything runs after {STARTED_S:g} s:\n{self._said()}")
 
     def _said(self) -> str:
