@@ -30,7 +30,8 @@ from cachekeeper.names import Queue
 VALUE: Final = b"x" * 1024
 NAMESPACE: Final = "held"
 AT_ONCE: Final = 10_000  # keys of one request
-A_COMMAND: Final = 1000  # keys of one UNLINK, and of one tag of cashews
+A_COMMAND: Final = 1000  # keys of one UNLINK, of one tag of cashews, and of one of our trees
+BRANCHES: Final = 10  # keys that were made from one
 RECEIPT_S: Final = 120.0
 GRACE_S: Final = 2.0
 MB: Final = 1_000_000
@@ -69,8 +70,8 @@ def run(options: Options) -> Report:
         for number in range(sizes.rounds + 1):
             _fill(cache, keys, number)
             say(node, f"hold {sizes.keys // 10}")
-            ours.append(sizes.keys / _invalidated(cache, keys))
-            raw.append(sizes.keys / _unlinked(peer, keys))
+            ours.append(sizes.keys / _invalidated(server, cache, keys))
+            raw.append(sizes.keys / _unlinked(server, peer, keys))
             tags.append(sizes.keys / asyncio.run(_untagged(server, sizes.keys)))
         single = sizes.single_tasks / _one_by_one(cache, keys[: sizes.single_tasks])
         small = _grown(cache, process.pid, sizes.small)
@@ -97,17 +98,19 @@ def _ratio(ours: Sequence[float], other: Sequence[float]) -> Spread:
 
 
 def _fill(cache: Cache, keys: Sequence[str], number: int) -> None:
-    """Every key into Redis, ten made from each that has some; one edge in a batch changes."""
+    """Every key into Redis, in trees as large as a tag of cashews; one edge in a batch changes."""
     tier, moment, now = cache.stores.redis, cache.stores.marks.now(), time.time()
     found = Found(Entry(VALUE, Stamp(moment), now, now + 3600), moment)
     for place, key in enumerate(keys):
-        above = keys[(place - 1) // 10] if place else "root:0"
+        root, below = divmod(place, A_COMMAND)
+        above = keys[root * A_COMMAND + (below - 1) // BRANCHES] if below else f"root:{root}"
         changed = place % AT_ONCE == AT_ONCE - 1 - number
         inputs = [above, f"other:{number}"] if changed else [above]
         assert tier.fill(key, found, dict.fromkeys(inputs, now))
 
 
-def _invalidated(cache: Cache, keys: Sequence[str]) -> float:
+def _invalidated(server: Bed, cache: Cache, keys: Sequence[str]) -> float:
+    server.settle()
     begin = time.perf_counter()
     _done(cache.invalidate(part, consistency="strict") for part in _parts(keys, AT_ONCE))
     return time.perf_counter() - begin
@@ -121,11 +124,12 @@ def _done(asked: Iterator[ReceiptHandle]) -> list[Receipt]:
     return receipts
 
 
-def _unlinked(peer: redis.Redis, keys: Sequence[str]) -> float:
+def _unlinked(server: Bed, peer: redis.Redis, keys: Sequence[str]) -> float:
     with peer.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.set(f"raw:{key}", VALUE)
         pipe.execute()
+        server.settle()
         begin = time.perf_counter()
         for part in _parts(keys, A_COMMAND):
             pipe.unlink(*(f"raw:{key}" for key in part))
@@ -148,6 +152,7 @@ async def _untagged(server: Bed, keys: int) -> float:
                 for number in range(A_COMMAND)
             )
         )
+    server.settle()
     begin = time.perf_counter()
     for part in parts:
         await cache.delete_tags(f"part:{part}")

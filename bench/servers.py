@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import redis
 
@@ -17,6 +18,9 @@ from cachekeeper.client.cache import Cache
 from cachekeeper.local.network import HOST
 from cachekeeper.local.server import EmbeddedServer
 from cachekeeper.settings import PREFIX, load
+
+
+REWRITES: Final = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,12 @@ class Bed:
         settings = load(state=self.state, cache_url=self.url, broker_url=self.url, **changed)
         with Cache(settings) as opened:
             yield opened
+
+    def settle(self) -> None:
+        """Wait until the server rewrites no file any more, so that only what is measured runs."""
+        with redis.Redis.from_url(self.url) as client:
+            while any(client.info("persistence")[name] for name in REWRITES):
+                time.sleep(0.05)  # between two looks
 
     @contextmanager
     def peer(self) -> Iterator[redis.Redis]:

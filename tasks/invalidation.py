@@ -9,13 +9,14 @@ from typing import Any
 from celery import Task, shared_task
 
 from cachekeeper.core.receipt import Receipt
-from cachekeeper.core.request import Request, check_id, make_request
+from cachekeeper.core.request import Request, check_ids, make_request
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import Task as Name
 from tasks.base import again, bury, check_fields, done, hand_back, sent_by, services, tried
 
 SHOWN = 5
+BULK_BATCH = 100  # they are large: a batch is full before
 
 
 @shared_task(bind=True, name=Name.INVALIDATE)
@@ -43,9 +44,10 @@ def flush_background(task: Task) -> dict[str, Any]:
 
 @shared_task(bind=True, name=Name.FLUSH_BULK)
 def flush_bulk(task: Task) -> dict[str, Any]:
-    """Invalidate what was too much for a message; each request is a batch of its own."""
-    flusher = services(task).flusher
-    return _flushed(task, [*flusher.flush(Strategy.IMMEDIATE, 1), *flusher.flush(Strategy.LAZY, 1)])
+    """Invalidate what was too much for a message."""
+    flush = services(task).flusher.flush
+    found = [flush(strategy, BULK_BATCH) for strategy in (Strategy.IMMEDIATE, Strategy.LAZY)]
+    return _flushed(task, [receipt for batch in found for receipt in batch])
 
 
 @shared_task(bind=True, name=Name.FIRE_PREPARED)
@@ -55,12 +57,12 @@ def fire_prepared(task: Task) -> dict[str, float]:
 
 
 @shared_task(bind=True, name=Name.PURGE)
-def purge_dependents(task: Task, *, request: str) -> dict[str, int]:
-    """Remove the bytes that a request left to the background: hygiene, they are stale already."""
+def purge_dependents(task: Task, *, requests: list[str]) -> dict[str, int]:
+    """Remove the bytes that requests left to the background: hygiene, they are stale already."""
     try:
-        return {"affected": services(task).invalidator.finish(check_id(request, "request"))}
+        return {"affected": services(task).invalidator.finish(check_ids(requests))}
     except InvalidInput as error:
-        bury(task, {"request": request}, error)
+        bury(task, {"requests": requests}, error)
     except CacheUnavailable as error:  # somebody may wait for its end
         hand_back(error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,9 +81,9 @@ class Wiring:
         tiers: list[Tier] = [self.cache.stores.disk, self.cache.stores.redis]
         return Purger(self.snapshot, tiers, Limits.of(self.settings))
 
-    def _purge_later(self, request_id: str) -> None:
+    def _purge_later(self, ids: Sequence[str]) -> None:
         with suppress(BrokerUnavailable):  # bytes only: they go when read or expired
-            self.cache.broker.send(Task.PURGE, {"request": request_id})
+            self.cache.broker.send(Task.PURGE, {"requests": list(ids)})
 
     @cached_property
     def flusher(self) -> Flusher:

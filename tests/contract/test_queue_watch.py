@@ -59,7 +59,7 @@ def message(sent: object) -> str:
 def test_what_a_client_sends_waits_and_grows_old(
     settings: Settings, broker: redis.Redis, cache: Cache
 ) -> None:
-    cache.broker.send(Task.PURGE, {"request": "a"})
+    cache.broker.send(Task.PURGE, {"requests": ["a"]})
     raw = broker.lindex(Queue.PURGE, -1)
     assert isinstance(raw, bytes)
     begun = time.time()

@@ -89,6 +89,15 @@ def test_a_removed_value_is_gone_and_counted_once(shelf: Shelf) -> None:
     assert [shelf.body(key) for key in keys] == [None, None, b"value"]
 
 
+def test_thousands_of_values_are_removed_in_one_call(shelf: Shelf) -> None:
+    keys = [shelf.key(str(number)) for number in range(1200)]
+    for key in (keys[0], keys[700], keys[-1]):
+        shelf.tier.fill(key, shelf.site.found())
+    assert shelf.tier.remove(iter(keys)) == 3
+    assert shelf.tier.remove(keys) == 0
+    assert [shelf.body(key) for key in keys[-3:]] == [None] * 3
+
+
 def test_a_key_removes_itself_and_nothing_that_looks_like_it(shelf: Shelf) -> None:
     others = [shelf.key(rest) for rest in ("a", "ab", "a*b", "A", "a ", "a:a")]
     for key in others:

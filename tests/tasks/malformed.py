@@ -221,7 +221,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
         "arguments: ",
     ),
     "a purge of no request": (
-        item(headers__task=Task.PURGE, body=[[], {"request": ""}, {}]),
+        item(headers__task=Task.PURGE, body=[[], {"requests": [""]}, {}]),
         "request: ",
     ),
 }

@@ -200,7 +200,7 @@ class TestAGreatPurge:
     def test_the_receipt_comes_before_the_purge_and_tells_of_its_end(
         self, wiring: Wiring, cache: Cache, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        keys, later = self.made(cache), list[str]()
+        keys, later = self.made(cache), list[list[str]]()
         monkeypatch.setattr(wiring.invalidator, "_defer", later.append)
 
         handle = cache.invalidate("photo:a", consistency=Consistency.STRICT)
@@ -242,7 +242,7 @@ class TestAGreatPurge:
     ) -> None:
         keys = self.made(cache)
         RedisLeftovers(cache.stores.connection, 60).put("long ago", ["photo:a"])
-        run(Task.PURGE, request="long ago")
+        run(Task.PURGE, requests=["long ago"])
         assert self.present(cache, keys) == []
         assert cache.stores.receipts.load("long ago") is None
 

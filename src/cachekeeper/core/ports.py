@@ -181,8 +181,14 @@ class ReopenableReceipts(Receipts, Protocol):
 class Pending(Protocol):
     """Requests that wait for beat or a full batch."""
 
+    def waiting(self, strategy: Strategy) -> int:
+        """How many wait under a strategy, without what was claimed."""
+
     def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
-        """Take the oldest requests under a token until a deadline; bury what can't be read."""
+        """Take the oldest requests under a token until a deadline; bury what can't be read.
+
+        As many as belong into one batch: fewer than ``at_most`` if they are large.
+        """
 
     def bury(
         self,

@@ -169,6 +169,13 @@ def check_id(value: object, field: str = "id") -> str:
     return value
 
 
+def check_ids(value: object, field: str = "requests") -> list[str]:
+    """Ids of requests. Raises InvalidInput otherwise."""
+    if not isinstance(value, list | tuple) or not value:
+        raise InvalidInput(field, value, "a list of ids of requests")
+    return [check_id(each, f"{field}[{place}]") for place, each in enumerate(value)]
+
+
 def _check_bool(value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidInput("cascade", value, "true or false")

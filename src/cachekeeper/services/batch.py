@@ -34,16 +34,15 @@ class Flusher:
     def flush(self, strategy: Strategy, batch: int) -> list[Receipt]:
         """Invalidate all that waited when the call began, at most ``batch`` requests at a time."""
         done: list[Receipt] = []
-        began = self._now()
-        while self._now() - began < self._deadline_s:
+        began, left = self._now(), self._pending.waiting(strategy)
+        while left > 0 and self._now() - began < self._deadline_s:
             token = uuid.uuid4().hex
             deadline = self._now() + self._deadline_s
-            requests = self._pending.claim(strategy, token, batch, deadline)
-            if not requests:
+            requests = self._pending.claim(strategy, token, min(batch, left), deadline)
+            if not requests:  # somebody else has them
                 break
+            left -= len(requests)
             done += self._run(strategy, token, requests)
-            if len(requests) < batch:
-                break
         return done
 
     def _run(self, strategy: Strategy, token: str, requests: list[Request]) -> list[Receipt]:

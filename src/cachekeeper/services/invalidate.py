@@ -16,6 +16,7 @@ from cachekeeper.services.confirm import Confirmation, Confirmer
 from cachekeeper.services.purge import Purger
 
 ATTEMPTS = 4
+PUT_OFF_AT_ONCE = 10  # requests of one task: others are to have their turn in between
 LEFT_LOST = "what was left to purge is not known any more: it goes when read or expired"
 NOT_PURGED = "tags and namespaces: what they hold is stale by its stamp, gone when read or expired"
 
@@ -23,7 +24,7 @@ NOT_PURGED = "tags and namespaces: what they hold is stale by its stamp, gone wh
 class Invalidator:
     """Carries out requests.
 
-    ``defer`` has ``finish`` called in the background with the id of a request; ``worker`` is the
+    ``defer`` has ``finish`` called in the background with the ids of requests; ``worker`` is the
     pid that receipts name.
     """
 
@@ -37,7 +38,7 @@ class Invalidator:
         purger: Purger,
         leftovers: Leftovers,
         counters: Counters,
-        defer: Callable[[str], None],
+        defer: Callable[[Sequence[str]], None],
         now: Clock,
         worker: int,
     ) -> None:
@@ -63,8 +64,11 @@ class Invalidator:
         self._purge(requests, receipts)
         return receipts
 
-    def finish(self, request_id: str) -> int:
+    def finish(self, ids: Iterable[str]) -> int:
         """Purge what was too much to be purged at once; returns how many keys that were."""
+        return sum(map(self._finish, ids))
+
+    def _finish(self, request_id: str) -> int:
         receipt = self._receipts.load(request_id)
         left = self._leftovers.load(request_id)
         reached = self._purger.all(left)
@@ -132,13 +136,21 @@ class Invalidator:
         for receipt in receipts:
             receipt.batch_removed = removed
         self._receipts.save(receipts)
-        for request, receipt in deferred:  # not before: its end is written into the receipt, too
+        if deferred:  # not before: its end is written into the receipts, too
+            self._put_off(deferred)
+
+    def _put_off(self, deferred: Iterable[tuple[Request, Receipt]]) -> None:
+        """Have the rest purged in the background."""
+        kept = []
+        for request, receipt in deferred:
             try:
                 self._leftovers.put(request.id, request.keys)
-                self._defer(request.id)
+                kept.append(request.id)
             except CacheFull:
                 receipt.limits.append(LEFT_LOST)
                 self._receipts.save([receipt])
+        for start in range(0, len(kept), PUT_OFF_AT_ONCE):
+            self._defer(kept[start : start + PUT_OFF_AT_ONCE])
 
     def _remove(self, strategy: Strategy, keys: Sequence[str]) -> dict[str, int]:
         """Remove bytes, now or at the next sweep; returns how many entries there were, by tier."""

@@ -13,7 +13,7 @@ from cachekeeper.core.request import Request
 from cachekeeper.services.snapshot import GraphSnapshot
 from cachekeeper.settings import Settings
 
-CHUNK = 500
+CHUNK = 10_000  # keys whose names are in memory at a time
 CYCLES_NAMED = 10
 STOPPED = "stopped there; they are stale by their stamps and go when read or expired"
 

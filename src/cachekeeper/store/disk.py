@@ -32,8 +32,8 @@ class DiskTier:
         self, blobs: Blobs, connection: Connection, wants: Callable[[str, int], bool]
     ) -> None:
         layout = connection.layout
-        self._blobs, self._bindings = blobs, Records(connection, layout.binding, layout.value)
-        self._wants = wants
+        self._bindings = Records(connection, layout.binding, layout.value, listed=layout.bound)
+        self._blobs, self._wants = blobs, wants
 
     def read(self, key: str) -> Found | None:
         """The value, if its binding is fresh and its blob is on this host."""

@@ -61,6 +61,13 @@ class SnapshotGraph(nx.DiGraph):
         """Whether a number (-1 and None: there is none) is that of a key with an edge."""
         return number is not None and number >= 0 and number not in self._gone
 
+    def held(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """The same for each of many."""
+        held: npt.NDArray[np.bool_] = numbers >= 0
+        if self._gone:
+            held &= ~np.isin(numbers, list(self._gone))
+        return held
+
     def apply(self, changes: Iterable[EdgeChange]) -> None:
         """Apply what the log of changes says, in its order. Twice is as good as once."""
         forward: dict[int, dict[int, bool]] = {}

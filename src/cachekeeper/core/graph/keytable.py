@@ -97,7 +97,9 @@ class KeyTable:
     def numbers(self, keys: Sequence[str]) -> Ids:
         """The number of each key, -1 where there is none."""
         later = self._later
-        found = np.fromiter((later.get(key, -1) for key in keys), np.int64, len(keys))
+        found = np.full(len(keys), -1, np.int64)
+        if later:
+            found[:] = np.fromiter((later.get(key, -1) for key in keys), np.int64, len(keys))
         if not self._base or not len(keys):
             return found
         hashes = hashed(keys, self.arrays.salt)
@@ -105,7 +107,10 @@ class KeyTable:
         at[at == self._base] = 0
         guess = np.where(self.arrays.hashes[at] == hashes, self.arrays.numbers[at], -1)
         (likely,) = np.nonzero((found < 0) & (guess >= 0))
-        for index, there in zip(likely.tolist(), self.keys(guess[likely]), strict=True):
+        there_are = self.keys(guess[likely])
+        if there_are == keys:
+            return guess
+        for index, there in zip(likely.tolist(), there_are, strict=True):
             if there == keys[index]:
                 found[index] = guess[index]
             else:  # two keys of one hash

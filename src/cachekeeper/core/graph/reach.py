@@ -47,8 +47,8 @@ def reach(
     """
     unique = list(dict.fromkeys(seeds))
     table, numbers = graph.table, graph.table.numbers(unique)
-    known = np.array([graph.holds(number) for number in numbers.tolist()], bool)
-    unknown = [key for key, there in zip(unique, known.tolist(), strict=True) if not there]
+    known = graph.held(numbers)
+    unknown = [unique[place] for place in np.flatnonzero(~known).tolist()]
     search = _Search(graph)
     try:
         depth = search.run(numbers[known], depth_limit, budget)

@@ -27,6 +27,7 @@ TRUTH: Final = (
     "subgroups:*",
     "pending:*",
     "requests",
+    "bound",
     "contents:*",
     "contents_of:*",
     "inflight",
@@ -57,6 +58,7 @@ class Layout:
         self.fenced = self._key("fenced")  # set: nodes that get no lease any more
         self.leases = self._key("leases")  # hash: node -> its lease with the drift, seconds
         self.expiry = self._key("expiry")  # zset: key -> expiry, seconds
+        self.bound = self._key("bound")  # set: namespaces that ever had a value on disk
         self.lazy = self._key("lazy")  # zset: key -> when its bytes became garbage
         self.groups = self._key("groups")  # zset: group -> when nobody names it any more
         self.graph_nodes = self._key("graph:nodes")  # set

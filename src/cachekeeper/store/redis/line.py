@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from hiredis import pack_command
 
 Command = tuple[str | bytes | int | float, ...]
 
@@ -20,10 +23,18 @@ class Line:
     def send(self, *commands: Command) -> None:
         """Write commands, all at once."""
         self.awaited += len(commands)
-        packed = self._connection.pack_commands(commands)
-        self._connection.send_packed_command(packed, check_health=False)
+        say(self._connection, *commands)
 
     def reply(self) -> Any:
         """The next reply, as the protocol gives it. Raises redis.ResponseError if it is one."""
         self.awaited -= 1
         return self._connection.read_response()
+
+
+_packed: Callable[..., bytes] = pack_command  # its stubs know commands of one part only
+
+
+def say(connection: Any, *commands: Command) -> None:
+    """Write commands to a connection of redis-py, all at once, without its look at each part."""
+    packed = b"".join([_packed(command) for command in commands])
+    connection.send_packed_command([packed], check_health=False)

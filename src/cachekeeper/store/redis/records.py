@@ -23,6 +23,7 @@ from cachekeeper.store.redis.record_list import newest_receipts
 WEAK_TO_STRICT = ",".join(reversed(CONSISTENCIES))
 ATTEMPTS = 4  # claims of one request before it is buried
 REAP_AT_MOST = 1000
+CLAIMED_BYTES = 100_000  # as JSON: some 5,000 names; another worker may take the next ones
 SAVED_AT_ONCE = 500
 RING_S = 30  # for whoever waits just now; others look at the receipt
 ACTIVITY_KEPT_S = 7 * 86400
@@ -157,14 +158,15 @@ class RedisPending:
     def claim(self, strategy: Strategy, token: str, at_most: int, deadline: float) -> list[Request]:
         """Take the oldest requests under a token; they come back if it is not completed in time.
 
-        What can't be read is buried, and others are taken in its place.
+        Fewer than ``at_most`` if they are large, at least one. What can't be read is buried, and
+        others are taken in its place.
         """
         layout = self._c.layout
         keys = [layout.pending(strategy), layout.inflight, layout.requests]
         keys += [layout.contents(strategy), layout.contents_of(strategy)]
         requests, wanted = list[Request](), at_most
         while wanted:
-            found = self._c.run("claim", keys, [strategy, token, wanted, deadline])
+            found = self._c.run("claim", keys, [strategy, token, wanted, deadline, CLAIMED_BYTES])
             wanted = 0
             for name, raw in zip(found[::2], found[1::2], strict=True):
                 request_id = name.decode(errors="backslashreplace")

@@ -15,6 +15,8 @@ from typing import Any
 
 import redis
 
+from cachekeeper.store.redis.line import Command, say
+
 
 class Sockets:
     """As many sockets as there were commands at one time; safe to share between threads."""
@@ -52,11 +54,11 @@ class Sockets:
             return self._pool.get_connection()
 
 
-def _reply(socket: Any, command: tuple[Any, ...]) -> Any:
+def _reply(socket: Any, command: Command) -> Any:
     try:
-        socket.send_command(*command)
+        say(socket, command)
         return socket.read_response()
     except (redis.ConnectionError, redis.TimeoutError):  # the server was restarted, or is dead
         socket.disconnect()
-    socket.send_command(*command)
+    say(socket, command)
     return socket.read_response()

@@ -29,13 +29,19 @@ _HEADER = struct.Struct(">ddddHI")
 class Records:
     """One kind of stamped record; ``name`` makes its Redis key from a cache key.
 
-    ``other`` makes that of the key's record in the other tier.
+    ``other`` makes that of the key's record in the other tier; ``listed`` is the set that lists the
+    namespaces of the records, for a kind that few namespaces have.
     """
 
     def __init__(
-        self, connection: Connection, name: Callable[[str], str], other: Callable[[str], str]
+        self,
+        connection: Connection,
+        name: Callable[[str], str],
+        other: Callable[[str], str],
+        *,
+        listed: str = "",
     ) -> None:
-        self._c, self._name, self._other = connection, name, other
+        self._c, self._name, self._other, self._listed = connection, name, other, listed
         self._layout = connection.layout
 
     def read(self, key: str) -> Found | None:
@@ -72,6 +78,7 @@ class Records:
         group = "" if folded is entry.stamp else group_of(key)
         keys = [self._name(key), layout.marks, layout.clock, layout.expiry, layout.groups]
         keys += [layout.graph_nodes, layout.graph_log, layout.graph_stats, self._other(key)]
+        keys += [self._listed] if self._listed else []
         args: list[Arg] = [
             key,
             entry.stamp.as_of.incarnation,
@@ -106,11 +113,21 @@ class Records:
     def remove(self, keys: Iterable[str]) -> int:
         """Delete records; returns how many there were."""
         before = self._name("")
-        names = [before + key for key in keys]
-        if not names:
-            return 0
+        names = [before + key for key in self._possible(keys)]
+        starts = range(0, len(names), ASKED_AT_ONCE)
+        with self._c.line() as line:
+            for start in starts:  # the server works while the next are made ready
+                line.send(("UNLINK", *names[start : start + ASKED_AT_ONCE]))
+            return sum(int(line.reply()) for _ in starts)
+
+    def _possible(self, keys: Iterable[str]) -> Iterable[str]:
+        """The keys without those of which there was never a record."""
+        if not self._listed:
+            return keys
         with reachable():
-            return int(self._c.redis.unlink(*names))
+            found = self._c.redis.smembers(self._listed)
+        prefixes = tuple(f"{namespace.decode()}:" for namespace in found)
+        return [key for key in keys if key.startswith(prefixes)] if prefixes else []
 
     def present(self, keys: Iterable[str]) -> list[str]:
         """Those of the keys that have a record, fresh or not."""

@@ -12,7 +12,7 @@
 -- that has what was copied.
 --
 -- KEYS  record, marks, clock, expiry, groups, nodes, log and statistics of the graph, the key's
---       record in the other tier
+--       record in the other tier, if the tier lists the namespaces of its records: that list
 -- ARGV  key, incarnation, as_of, filled, expires (s), lifetime of the index (s), group or '',
 --       prefixes of a source's groups, a group's members and its subgroups, body,
 --       log length, prefixes of the in: and out: sets, of values and of bindings, number of inputs
@@ -86,6 +86,9 @@ end
 local record = struct.pack('>ddddI2I4', tonumber(ARGV[2]), as_of, tonumber(ARGV[4]),
   tonumber(expires), count, #sources) .. sources .. ARGV[11]
 redis.call('SET', KEYS[1], record, 'PXAT', string.format('%.0f', tonumber(expires) * 1000))
+if KEYS[10] then
+  redis.call('SADD', KEYS[10], string.match(key, '^[^:]*'))
+end
 redis.call('ZADD', KEYS[4], expires, key)
 if redis.call('TTL', KEYS[4]) < tonumber(ARGV[6]) then
   redis.call('EXPIRE', KEYS[4], ARGV[6])  -- the index outlives its longest-lived member

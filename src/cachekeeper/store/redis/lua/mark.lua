@@ -21,19 +21,21 @@ if before[1] and before[1] == incarnation then
   return {tonumber(incarnation), tonumber(before[2])}
 end
 local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-local sources, seen = {unpack(ARGV, 9)}, {}
-for _, source in ipairs(sources) do
-  seen[source] = true
-end
-local i = redis.call('EXISTS', KEYS[5]) == 1 and 1 or #sources + 1  -- no group: nothing to look for
-while i <= #sources do
-  for _, group in ipairs(redis.call('SMEMBERS', ARGV[8] .. sources[i])) do
-    if not seen[group] then
-      seen[group] = true
-      sources[#sources + 1] = group
-    end
+local sources = {unpack(ARGV, 9)}
+if redis.call('EXISTS', KEYS[5]) == 1 then  -- else there is no group to look for
+  local seen, i = {}, 1
+  for _, source in ipairs(sources) do
+    seen[source] = true
   end
-  i = i + 1
+  while i <= #sources do
+    for _, group in ipairs(redis.call('SMEMBERS', ARGV[8] .. sources[i])) do
+      if not seen[group] then
+        seen[group] = true
+        sources[#sources + 1] = group
+      end
+    end
+    i = i + 1
+  end
 end
 for first = 1, #sources, 1000 do  -- unpack has its limits
   local scored = {}
