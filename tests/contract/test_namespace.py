@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -97,7 +97,7 @@ class TestFill:
         """The server knows, and ``put`` says what the server knows."""
         pages, heard, apply = cache.namespace("page"), threading.Event(), cache._memory.apply
 
-        def late(epoch: int, sources: Iterable[str]) -> int:
+        def late(epoch: int, sources: Collection[str]) -> int:
             heard.wait(5)
             return apply(epoch, sources)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from cachekeeper.core.looked import Looked
@@ -139,15 +139,15 @@ class MemoryTier:
         with self._lock:
             return sum([self._drop(key) for key in keys])
 
-    def apply(self, epoch: int, sources: Iterable[str]) -> int:
+    def apply(self, epoch: int, sources: Collection[str]) -> int:
         """The log says that the sources were invalidated at ``epoch``; returns entries dropped."""
         dropped = 0
         with self._lock:
             for source in sources:
                 self._remember(source, epoch)
-                for key in self._made_from(source):
-                    if self._entries[key].moment.epoch < epoch:
-                        dropped += self._drop(key)
+            for key in self._made_from(sources):
+                if self._entries[key].moment.epoch < epoch:
+                    dropped += self._drop(key)
             self._make_room()
             self.applied = self.applied._replace(epoch=max(self.applied.epoch, epoch))
         return dropped
@@ -178,13 +178,11 @@ class MemoryTier:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _made_from(self, source: str) -> list[str]:
-        """The keys held that a source is a source of."""
-        keys = self._by_source.get(source, ())
-        named = named_key(source)  # most keys are no source of another: the index needs no line
-        if named is not None and named in self._entries and named not in keys:
-            return [*keys, named]
-        return list(keys)
+    def _made_from(self, sources: Collection[str]) -> set[str]:
+        """The keys held that any of the sources is a source of."""
+        # Most keys are no source of another: the index needs no line for their own name.
+        named = self._entries.keys() & map(named_key, sources)
+        return named.union(*[self._by_source[each] for each in self._by_source.keys() & sources])
 
     def _index(self, source: str, key: str) -> None:
         keys = self._by_source.get(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 
 from cachekeeper.core.ports import NO_INPUTS, Inputs
@@ -23,10 +23,10 @@ class Shelf(MemoryTier):
         self.lease_until = math.inf
         self.open(Moment(1, 0))
 
-    def made_from(self, sources: Iterable[str]) -> list[str]:
+    def made_from(self, sources: Collection[str]) -> list[str]:
         """The keys held that any of the sources is a source of, those made first at the front."""
         with self._lock:
-            keys = {key for source in sources for key in self._made_from(source)}
+            keys = self._made_from(sources)
             # A value has all the sources of its inputs, and theirs: more than any of them.
             depth = {key: len(self._entries[key].entry.stamp.sources) for key in keys}
         return sorted(keys, key=lambda key: (depth[key], key))
