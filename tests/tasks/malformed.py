@@ -222,6 +222,6 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     ),
     "a purge of no request": (
         item(headers__task=Task.PURGE, body=[[], {"requests": [""]}, {}]),
-        "request: ",
+        "requests[0]: ",
     ),
 }
