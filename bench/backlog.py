@@ -18,6 +18,7 @@ from cachekeeper.core.receipt import Status, pending_receipt
 from cachekeeper.core.request import make_request
 from cachekeeper.core.stamps import Entry, Found, Stamp
 from cachekeeper.names import Queue, Task
+from cachekeeper.store.redis.dead import RedisDeadLetters
 from cachekeeper.store.redis.records import RedisLeftovers
 
 QUEUE: Final = Queue.PURGE
@@ -88,21 +89,27 @@ class Backlog:
         until(lambda: self.waiting() < all_of_it - 1)
 
     def put_aside(self) -> None:
-        """Take all of it out of its queue, and wait until what was begun has ended."""
+        """Take all of it out of its queue, and wait until what was begun has ended.
+
+        Raises:
+            RuntimeError: there was nothing left, or work was given up instead of done.
+        """
         if not self.waiting():
             raise RuntimeError("the backlog has come to its end before the measurement")
         self._broker.rename(QUEUE, ASIDE)
         until(lambda: not self._broker.exists(UNACKED))
+        if letters := RedisDeadLetters(self._cache.stores.connection).recent(1):
+            raise RuntimeError(f"a task of the backlog was given up: {letters[0].reason}")
 
     def _sent(self) -> dict[str, Any]:
         """A message as the client sends it; no worker may serve the queue yet."""
-        self._cache.broker.send(Task.PURGE, {"request": ""})
+        self._cache.broker.send(Task.PURGE, {"requests": [""]})
         pattern: dict[str, Any] = json.loads(self._broker.rpop(QUEUE))
         return pattern
 
     def _message(self, request_id: str) -> bytes:
         message = copy.deepcopy(self._pattern)
-        task_id, arguments = str(uuid.uuid4()), {"request": request_id}
+        task_id, arguments = str(uuid.uuid4()), {"requests": [request_id]}
         headers, properties = message["headers"], message["properties"]
         headers |= {"id": task_id, "root_id": task_id, "kwargsrepr": repr(arguments)}
         properties |= {"correlation_id": task_id, "delivery_tag": str(uuid.uuid4())}
