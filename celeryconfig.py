@@ -46,9 +46,12 @@ broker_transport_options = {
 }
 
 # Durability: acknowledge when done, hand back when a child dies, take one message at a time so
-# that little is unacknowledged; a task that kills its child is given up after some tries.
+# that little is unacknowledged. A task that kills its child each time would be handed back for
+# ever: our requests count, and end in the dead letters. Celery's task_retry_on_worker_lost counts
+# too, but among the task's own retries, and drops what is too much.
 task_acks_late = True
 task_reject_on_worker_lost = True
+task_annotations = {"*": {"Request": "workers.lost:Request"}}
 worker_prefetch_multiplier = 1
 task_time_limit = 300
 task_soft_time_limit = 270

@@ -16,7 +16,7 @@ from cachekeeper.core.due import Work
 from cachekeeper.core.ports import Activity, DeadLetters
 from cachekeeper.core.request import MAX_BY
 from cachekeeper.errors import CacheUnavailable, InvalidInput
-from cachekeeper.names import FIRST_FAILED, QUEUES, ROUTES
+from cachekeeper.names import FIRST_FAILED, LOST, QUEUES, ROUTES
 from cachekeeper.services.batch import Flusher
 from cachekeeper.services.due import DueSweep
 from cachekeeper.services.evict import EvictionSweep
@@ -147,7 +147,7 @@ def bury(task: Task, arguments: Mapping[str, Any], error: Exception) -> NoReturn
         reason_of(error),
         time.time(),
         kind=kind_of(error),
-        attempts=tried(task) + 1,
+        attempts=tried(task) + lost(task) + 1,
         first_seen=_first_failed(task),
     )
     raise Reject(str(error), requeue=False) from error
@@ -160,8 +160,16 @@ def sent_by(task: Task) -> str:
 
 
 def tried(task: Task) -> int:
-    """How often the task was tried before; anybody may have written the header."""
-    found = task.request.retries
+    """How often the task failed before; anybody may have written the header."""
+    return _count(task.request.retries)
+
+
+def lost(task: Task) -> int:
+    """How often a process died over this message, which is no failure that the task has seen."""
+    return _count((task.request.headers or {}).get(LOST))
+
+
+def _count(found: object) -> int:
     return max(0, found) if isinstance(found, int) else 0
 
 

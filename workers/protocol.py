@@ -17,6 +17,7 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 from kombu import Message
 
 from cachekeeper.errors import InvalidInput
+from cachekeeper.names import LOST
 from workers.envelope import MESSAGE_BYTES, SHOWN, check_depth, check_text
 
 CONTENT_TYPE: Final = "application/json"
@@ -75,9 +76,10 @@ def _check_headers(headers: Mapping[str, Any], longest_s: float, now: float) -> 
         _check(name, headers.get(name), bool, "true or false")
     for name in ("group_index", "replaced_task_nesting"):
         _check(name, headers.get(name), int, "a whole number")
-    retries = headers.get("retries")
-    if retries is not None and not (_whole(retries) and 0 <= retries <= RETRIES):
-        raise InvalidInput("headers.retries", retries, f"0 to {RETRIES}, or null")
+    for name in ("retries", LOST):
+        times = headers.get(name)
+        if times is not None and not (_whole(times) and 0 <= times <= RETRIES):
+            raise InvalidInput(f"headers.{name}", times, f"0 to {RETRIES}, or null")
     _check_time("eta", headers.get("eta"), now + longest_s)
     _check_time("expires", headers.get("expires"), LATEST)
     _check_time_limits(headers.get("timelimit"), longest_s)

@@ -42,6 +42,8 @@ QUEUES: Final = (
 #: Header of a message: when the first attempt failed, seconds since 1970. How many attempts there
 #: were is in Celery's own header ``retries``.
 FIRST_FAILED: Final = "first_failed"
+#: Header of a message: how often the process died that worked on it. Workers write it.
+LOST: Final = "lost"
 #: Header of a message: when it was sent, seconds since 1970. Other producers may leave it out.
 SENT: Final = "sent"
 

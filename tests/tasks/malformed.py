@@ -201,6 +201,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
         "headers.expires: ",
     ),
     "retries of a word": (header("retries", "3"), "headers.retries: "),
+    "lost processes in a word": (header("lost", "3"), "headers.lost: "),
     "negative retries": (header("retries", -(10**30)), "headers.retries: "),
     "a time limit that is a number": (header("timelimit", 5), "headers.timelimit: "),
     "a time limit of words": (header("timelimit", ["1", "2"]), "headers.timelimit: "),
