@@ -100,8 +100,8 @@ def test_a_request_is_claimed_as_it_was_submitted(pending: RedisPending, name: s
 
 
 def test_a_batch_of_large_requests_is_a_small_one(pending: RedisPending) -> None:
-    """All of a batch is in memory at once, and others may take the next."""
-    keys = [f"file:{number:0100}" for number in range(600)]
+    """All of a batch is in memory at once."""
+    keys = [f"file:{number:0100}" for number in range(6000)]
     for name, at in (("a", 1.0), ("b", 2.0), ("c", 3.0)):
         wanted = [f"{key}-{name}" for key in keys]
         submit(pending, make_request(id=name, at=at, keys=wanted, strategy=Strategy.SCHEDULED))

@@ -23,7 +23,7 @@ from cachekeeper.store.redis.record_list import newest_receipts
 WEAK_TO_STRICT = ",".join(reversed(CONSISTENCIES))
 ATTEMPTS = 4  # claims of one request before it is buried
 REAP_AT_MOST = 1000
-CLAIMED_BYTES = 100_000  # as JSON: some 5,000 names; another worker may take the next ones
+CLAIMED_BYTES = 1_000_000  # as JSON: some 50,000 names, all in memory until they are done
 SAVED_AT_ONCE = 500
 RING_S = 30  # for whoever waits just now; others look at the receipt
 ACTIVITY_KEPT_S = 7 * 86400
