@@ -3,7 +3,8 @@
 Celery gives it back to its queue, and a task that kills its process each time is run for ever.
 Ours is sent once more with a count in its header ``lost``, and buried when that is enough. The
 count is not Celery's ``retries``: a task whose process was killed has not failed, so its own
-retries are all left, and a request that is to wait for its batch still waits.
+retries are all left, and a request that is to wait for its batch still waits. One that passes the
+hard limit of time is buried at once: Celery would acknowledge it and say nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from celery import Task
-from celery.exceptions import Reject, Retry, WorkerLostError
+from celery.exceptions import Reject, Retry, TimeLimitExceeded, WorkerLostError
 from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
 
@@ -51,6 +52,25 @@ class Request(CeleryRequest):
         if self._has_died(error):
             exc_info = self._once_more_or_bury(error) or exc_info
         super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Called at both limits of time, in seconds; at the hard one the process is killed."""
+        if soft or state.should_terminate:
+            super().on_timeout(soft, timeout)
+            return
+        task = self.task
+        task.request_stack.push(self._context)
+        try:
+            values, fields, _ = self._payload
+            _give_up(task, values, fields, TimeLimitExceeded(timeout))
+        except Reject:
+            super().on_timeout(soft, timeout)
+        except Exception:  # whatever it was: it comes again
+            logger.exception("too_slow id=%s: not buried", self.id)
+            state.task_ready(self)
+            self.reject(requeue=True)
+        finally:
+            task.request_stack.pop()
 
     def _has_died(self, error: BaseException) -> bool:
         """Whether the process died, and it was not the worker that ended it."""
@@ -101,7 +121,7 @@ class Request(CeleryRequest):
 
 def _give_up(task: Task, values: list[Any], fields: dict[str, Any], error: Exception) -> None:
     """End the receipt, then bury. Raises Reject: that is done."""
-    logger.error("process_lost task=%s id=%s: given up", task.name, task.request.id)
+    logger.error("process_lost task=%s id=%s: given up: %r", task.name, task.request.id, error)
     if task.name == Name.INVALIDATE and not values:
         _end_receipt(task, fields, error)
     bury(task, {**fields, "arguments": values} if values else fields, error)

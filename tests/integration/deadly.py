@@ -1,7 +1,8 @@
 """Makes some requests kill the process that works on them, as a crash or the kernel would.
 
 A worker that imports this (``-I``) dies over keys that begin with one of ``DEADLY``, before the
-task begins, until there is a file ``cured``; each death is a line in the file ``deaths``.
+task begins, until there is a file ``cured``; each death is a line in the file ``deaths``. Over keys
+that begin with ``STUCK`` it stops and hears no signal but the last.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ FOLDER = "TESTS_DEADLY_FOLDER"
 DEADLY = {"always:": 1_000_000, "once:": 1}
 
 
+STUCK = "stuck:"
+
+
 @task_prerun.connect(weak=False)
 def die(kwargs: dict[str, Any] | None = None, **_: Any) -> None:
     """End this process if the task is to be about such a key."""
     folder = Path(os.environ[FOLDER])
     for key in (kwargs or {}).get("keys", ()):
+        if key.startswith(STUCK):
+            os.kill(os.getpid(), signal.SIGSTOP)
         for prefix, times in DEADLY.items():
             if key.startswith(prefix) and deaths(folder).count(key) < times:
                 if (folder / "cured").exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,6 +27,7 @@ from workers.lost import LOST_AT_MOST
 
 #: Ten times the 5 s that a pool may take to miss a process, and what a busy machine needs.
 DONE_S = 120.0
+REQUEST = "a-request"
 pytestmark = pytest.mark.slow
 
 
@@ -56,6 +58,16 @@ def unfinished(server: Bed) -> int:
     """Messages that are queued, or taken and not acknowledged."""
     with redis.Redis.from_url(server.url) as broker:
         return int(broker.exists(Queue.IMMEDIATE, "unacked"))
+
+
+def send(server: Bed, key: str, **headers: Any) -> None:
+    """A request with headers of our own."""
+    with Connection(server.url) as connection:
+        connection.Producer(serializer="json").publish(
+            [[], {"keys": [key]}, {}],
+            routing_key=Queue.IMMEDIATE,
+            headers={"task": Task.INVALIDATE, "id": REQUEST, **headers},
+        )
 
 
 def test_a_request_that_kills_every_time_is_given_up_and_told(
@@ -101,18 +113,27 @@ def test_what_can_not_be_buried_stays_until_it_can(
 ) -> None:
     dead = cache.stores.connection.layout.dead
     cache.stores.connection.redis.set(dead, "what no list of letters is")
-    with Connection(server.url) as connection:  # as another worker sent it again
-        connection.Producer(serializer="json").publish(
-            [[], {"keys": ["always:c"]}, {}],
-            routing_key=Queue.IMMEDIATE,
-            headers={"task": Task.INVALIDATE, "id": "request-c", LOST: LOST_AT_MOST - 1},
-        )
+    send(server, "always:c", **{LOST: LOST_AT_MOST - 1})  # as another worker sent it again
     wait_until(lambda: len(deadly.deaths(tmp_path)) > 1, seconds=DONE_S)
 
     cache.stores.connection.redis.delete(dead)
     (letter,) = wait_until(lambda: letters(cache), seconds=DONE_S)
     assert letter.attempts == LOST_AT_MOST
     assert letter.arguments["keys"] == ["always:c"]
+    wait_until(lambda: not unfinished(server))
+
+
+@pytest.mark.usefixtures("immediate")
+def test_a_request_that_is_stuck_is_given_up_at_the_hard_limit_and_told(
+    server: Bed, cache: Cache
+) -> None:
+    send(server, "stuck:a", timelimit=[2, 1])
+    (letter,) = wait_until(lambda: letters(cache), seconds=DONE_S)
+    assert (letter.attempts, letter.arguments["keys"]) == (1, ["stuck:a"])
+    receipt = cache.receipt(REQUEST).wait(DONE_S)
+    assert receipt.status is Status.FAILED
+    assert "TimeLimitExceeded" in receipt.error
+    assert cache.invalidate("note:later").wait(DONE_S).status is Status.DONE
     wait_until(lambda: not unfinished(server))
 
 
