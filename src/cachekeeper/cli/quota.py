@@ -30,11 +30,11 @@ class Quota:
     @classmethod
     def parse(cls, text: str) -> Quota:
         """Read a quota. Raises InvalidInput."""
-        if found := re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)%", text, re.ASCII):
+        if found := re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?%", text, re.ASCII):
             share = float(found[1]) / 100
             if 0 < share <= 1:
                 return cls(text, share=share)
-        else:
+        elif re.fullmatch(r"[\d.]{1,20} ?[a-z]*", text, re.ASCII | re.IGNORECASE):
             try:
                 size = int(_SIZE.validate_python(text))
             except (ValidationError, OverflowError):
