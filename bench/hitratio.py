@@ -69,7 +69,7 @@ def run(options: Options) -> Report:
     if limit is not None:
         sizes["first_requests_of_each"] = limit
     figures: list[Figure] = []
-    more: dict[str, object] = {"default": DEFAULT, "means": {}}
+    more: dict[str, object] = {"default": DEFAULT}
     for kind, measure in (("sized", "cmr"), ("unit", "omr")):
         chosen = [each for each in played if each.sized == (kind == "sized")]
         figures += _figures(kind, measure, chosen, more)
@@ -80,25 +80,24 @@ def run(options: Options) -> Report:
 def _figures(
     kind: str, measure: str, played: Sequence[Played], more: dict[str, object]
 ) -> list[Figure]:
-    """The default and the best of the others, then all of them, on traces of one kind."""
+    """The default and the best of the others on traces of one kind; all of them into ``more``."""
     key = f"{kind}_{measure}_reduction"
     if not played:
         more |= {key: None, f"best_other_{kind}": None}
         return []
     means = {policy: fmean(each.reduction(policy) for each in played) for policy in POLICIES}
     best = max((policy for policy in POLICIES if policy != DEFAULT), key=means.__getitem__)
-    more[f"best_other_{kind}_policy"] = best
+    more |= {f"best_other_{kind}_policy": best, f"{kind}_means": means}
     on = f"on {len(played)} traces with{'' if kind == 'sized' else 'out'} sizes"
     what = "cost of misses" if measure == "cmr" else "misses"
     return [
-        Figure(key, means[DEFAULT], f"{DEFAULT}: {what} below {PEER}'s, 0.1 is a tenth, {on}"),
-        Figure(f"best_other_{kind}", means[best], f"the same of {best}, the best of the others"),
-        *(
-            Figure(f"{kind}_{policy}", means[policy], f"the same of {policy}")
-            for policy in POLICIES
-            if policy not in (DEFAULT, PEER, best)
-        ),
+        Figure(key, means[DEFAULT], f"{DEFAULT}: {what} below {PEER}'s {on}; {_in_words(means)}"),
+        Figure(f"best_other_{kind}", means[best], f"the same of {best}"),
     ]
+
+
+def _in_words(means: dict[str, float]) -> str:
+    return ", ".join(f"{policy} {100 * mean:.1f} %" for policy, mean in means.items())
 
 
 def _play_all(paths: Sequence[Path], limit: int | None) -> list[Played]:
