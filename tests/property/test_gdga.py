@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp
+from math import exp, sqrt
 
 import pytest
 from hypothesis import given
@@ -99,7 +99,7 @@ class Plain:
     def value(self, item: Item, w: float) -> float:
         c0 = 3 * sum(self.sizes) / len(self.sizes)
         size = max(1, item.size)
-        return self.floor + w * item.f * (size + c0) / size
+        return self.floor + w * sqrt(item.f) * sqrt(sqrt(item.f)) * (size + c0) / size
 
     def go(self, key: str) -> None:
         self.floor = max(self.floor, self.held[key].h)

@@ -1,12 +1,13 @@
 """GDG-A: greedy-dual with ghosts and adaptive probation. The default.
 
-An entry is worth ``H = L + weight * w * f * (size + c0) / size``: how often it is asked for, times
-what a miss of it costs (``c0`` for the trip and ``size`` for the bytes) by byte that it takes,
-above ``L``, which rises to the H of each victim and so ages all others without touching them.
+An entry is worth ``H = L + weight * w * f ** 0.75 * (size + c0) / size``: how often it is asked
+for, times what a miss of it costs (``c0`` for the trip and ``size`` for the bytes) by byte that it
+takes, above ``L``, which rises to the H of each victim and so ages all others untouched.
 
 - ``c0`` is three times the mean size of all requests so far.
-- ``f`` counts accesses, and outlives an eviction among the ghosts, which are worth twice the
-  capacity. All counts are halved after more than 20 requests per entry known, held or ghost;
+- ``f`` counts accesses (the next ones tell less than the first: hence the power, see
+  docs/policies.md), and outlives an eviction among the ghosts, which are worth twice the capacity.
+  All counts are halved after more than 20 requests per entry known, held or ghost;
   each is put right when it is next used, from how often that has happened.
 - ``w`` is 1 for what was seen before, and ``w1`` at first sight. A ghost that was seen once and is
   asked for again says that probation was too short, and raises ``w1``; one that had been seen
@@ -20,7 +21,7 @@ Megiddo and Modha 2003 (ARC).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp
+from math import exp, sqrt
 from typing import Final
 
 from cachekeeper.core.policy.ghosts import Ghosts, Seen
@@ -149,7 +150,9 @@ class GDGA:
         """H, with ``L`` as it is before anything is evicted."""
         c0 = TRIP * self._requested / self._requests
         size = max(1, seen.size)
-        return self.floor + seen.weight * w * seen.f * (size + c0) / size
+        # To the power 0.75, in roots: exact, so that Redis comes to the same.
+        often = sqrt(seen.f) * sqrt(sqrt(seen.f))
+        return self.floor + seen.weight * w * often * (size + c0) / size
 
     def _again(self, seen: Seen) -> None:
         """One more access to what was seen before."""
