@@ -167,6 +167,8 @@ def test_a_server_that_dies_comes_back_with_its_data_and_its_address(up: Up) -> 
     assert row.pid is not None
     with redis.Redis.from_url(row.address) as client:
         client.set("survives", "yes")
+        # While its file is synced a server keeps writes back, for up to 2 s on a slow disk.
+        wait_until(lambda: client.info("persistence")["aof_buffer_length"] == 0)
         os.kill(row.pid, signal.SIGKILL)
         wait_until(lambda: up.row("server").pid not in {row.pid, None})
         wait_ready(up.state.folder, 10)
