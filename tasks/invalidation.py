@@ -16,7 +16,7 @@ from cachekeeper.names import Task as Name
 from tasks.base import again, bury, check_fields, done, hand_back, sent_by, services, tried
 
 SHOWN = 5
-BULK_BATCH = 3  # they are large, and another process may take the next
+BULK_BATCH = 1  # they are large: other processes may take the next ones
 
 
 @shared_task(bind=True, name=Name.INVALIDATE)
