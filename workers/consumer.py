@@ -82,5 +82,5 @@ def _raw(message: Message) -> bytes:
 
 def _hand_back(message: Message, _evidence: Evidence) -> None:
     """Another broker than Redis has no list for us: the message waits in its queue."""
-    time.sleep(SERVER_PAUSE_S)
+    time.sleep(SERVER_PAUSE_S)  # or it comes back at once, and nothing else is done
     message.requeue()

@@ -246,6 +246,14 @@ class TestAGreatPurge:
         assert self.present(cache, keys) == []
         assert cache.stores.receipts.load("long ago") is None
 
+    def test_a_purge_that_comes_twice_is_done_once(self, cache: Cache, run: Run) -> None:
+        """As after a kill between the last receipt and the acknowledgement."""
+        self.made(cache)
+        asked = cache.invalidate("photo:a")
+        first = asked.wait(DONE_S, purged=True)
+        run(Task.PURGE, requests=[asked.id, asked.id])
+        assert asked.read() == first
+
     def test_a_batch_has_each_purge_in_its_own_receipt(self, cache: Cache, run: Run) -> None:
         self.made(cache)
         great, small = (
