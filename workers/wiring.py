@@ -152,6 +152,7 @@ class Wiring:
             raise ConfigurationError("origin: prefetch needs one (CACHEKEEPER_ORIGIN)")
         return Prefetcher(
             devices=self.cache.stores.devices,
+            reports=self.cache.stores.reports,
             caches=self.cache.device_caches,
             origin=self.cache.origin,
             load=self.cache.load_file,

@@ -107,6 +107,8 @@ class Settings(BaseSettings):
     # Devices (SPEC 6) and prefetch (SPEC 7).
     device_quota: ByteSize = Field(_size("1GiB"), ge=1)
     device_headroom: ByteSize | None = Field(None, ge=0, description="none: min(100 MiB, 10 %)")
+    device_host: str = Field("127.0.0.1", description="where devices reach their endpoint")
+    device_port: int = Field(8440, ge=0, le=65535, description="0: no endpoint for devices")
     prefetch_neighbours: int = Field(2, ge=0, le=16, description="files fetched after a read")
 
     # Beat (SPEC 8).

@@ -273,6 +273,18 @@ class AsyncDevice:
         """
         return await self._threads.run(self._device.get, path)
 
+    async def pin(self, path: str) -> int:
+        """As ``Device.pin``."""
+        return await self._threads.run(self._device.pin, path)
+
+    async def unpin(self, path: str) -> bool:
+        """As ``Device.unpin``."""
+        return await self._threads.run(self._device.unpin, path)
+
+    async def pins(self) -> dict[str, int]:
+        """As ``Device.pins``."""
+        return await self._threads.run(self._device.pins)
+
     async def ledger(self) -> Ledger:
         """Bytes used and reserved, and the counters."""
         return await self._threads.run(self._device.ledger)

@@ -30,6 +30,7 @@ from cachekeeper.errors import BrokerUnavailable, ConfigurationError, InvalidInp
 from cachekeeper.names import Task
 from cachekeeper.origin.folder import FolderOrigin
 from cachekeeper.services.device import DeviceCaches
+from cachekeeper.services.pins import Pinner
 from cachekeeper.services.submit import Submitter
 from cachekeeper.settings import Settings, load
 from cachekeeper.store.memory import MemoryTier
@@ -81,6 +82,12 @@ class Cache(Looking):
             load=self.load_file,
             quota=int(self.settings.device_quota),
             headroom=self.settings.headroom,
+            now=time.time,
+        )
+        self.pinner = Pinner(
+            pins=self.stores.pins,
+            caches=self.device_caches,
+            quota=int(self.settings.device_quota),
             now=time.time,
         )
 
@@ -218,7 +225,7 @@ class Cache(Looking):
     def device(self, name: str) -> Device:
         """The cache of a device, which reads files of the origin. Raises InvalidInput."""
         broker = self.broker if self.settings.prefetch_neighbours else None
-        return Device(name, self.device_caches, self.stores.devices, broker)
+        return Device(name, self.device_caches, self.pinner, self.stores.devices, broker)
 
     def load_file(self, path: str) -> Entry:
         """A file of the origin through the tiers.

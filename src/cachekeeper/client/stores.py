@@ -13,11 +13,15 @@ from cachekeeper.store.device_files import DeviceFiles
 from cachekeeper.store.disk import DiskTier
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.devices import RedisDevices
+from cachekeeper.store.redis.following import RedisFollowing
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.nodes import RedisNodes
+from cachekeeper.store.redis.pins import RedisPins
 from cachekeeper.store.redis.prepared import RedisPrepared
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
+from cachekeeper.store.redis.reports import RedisReports
+from cachekeeper.store.redis.tokens import RedisTokens
 from cachekeeper.store.redis.values import RedisExpiry, RedisTier
 
 
@@ -33,6 +37,10 @@ class Stores:
     pending: RedisPending
     prepared: RedisPrepared
     devices: RedisDevices
+    pins: RedisPins
+    following: RedisFollowing
+    reports: RedisReports
+    tokens: RedisTokens
     files: DeviceFiles
     expiry: RedisExpiry
     redis: RedisTier
@@ -65,7 +73,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
     connection = Connection(cache_url, settings.deployment)
     state = State(settings.state)
     state.create()
-    blobs = Blobs(state.blobs)
+    blobs, devices = Blobs(state.blobs), RedisDevices(connection)
     return Stores(
         connection=connection,
         marks=RedisMarks(connection, settings.record_s),
@@ -74,7 +82,11 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         receipts=RedisReceipts(connection, settings.record_s),
         pending=RedisPending(connection, settings.record_s),
         prepared=RedisPrepared(connection),
-        devices=RedisDevices(connection),
+        devices=devices,
+        pins=RedisPins(connection),
+        following=RedisFollowing(connection),
+        reports=RedisReports(connection, devices),
+        tokens=RedisTokens(connection),
         files=DeviceFiles(state.devices, blobs),
         expiry=RedisExpiry(connection),
         redis=RedisTier(connection, int(settings.redis_value_bytes)),

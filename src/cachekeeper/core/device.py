@@ -7,6 +7,7 @@ from typing import Final
 
 DEMAND: Final = "demand"
 PREFETCH: Final = "prefetch"
+LOW_BATTERY: Final = 20  # percent; below it a device that is not charging is spared
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Bytes that count against a quota, and the counters of a device."""
+    """Bytes that count against a quota, and the counters of a device.
+
+    ``pinned`` are those of ``used`` that no eviction takes.
+    """
 
     used: int
     reserved: int
     items: int
     counters: dict[str, int] = field(default_factory=dict)
+    pinned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +45,28 @@ class Access:
 
     held: Held | None  # None: missing, expired or stale
     before: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """What a device says of itself; the battery in percent, None without one."""
+
+    metered: bool
+    battery: int | None
+    charging: bool
+
+    @property
+    def spares(self) -> bool:
+        """Whether nothing is to be fetched for it that it has not asked for."""
+        return self.metered or (
+            self.battery is not None and self.battery < LOW_BATTERY and not self.charging
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PinAttempt:
+    """Whether a file was pinned; its bytes, and if it was not, those of all other pins."""
+
+    done: bool
+    size: int
+    others: int

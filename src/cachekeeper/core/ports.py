@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol, runtime_checkable
 
 from cachekeeper.core.dead import Kind, Letter
-from cachekeeper.core.device import Access, Held, Ledger
+from cachekeeper.core.device import Access, DeviceState, Held, Ledger, PinAttempt
 from cachekeeper.core.due import Attempt, Work
+from cachekeeper.core.following import Changes, Listed, Position, Row
 from cachekeeper.core.looked import Looked
 from cachekeeper.core.preview import Members, Weight
 from cachekeeper.core.receipt import Receipt
@@ -407,6 +408,57 @@ class Devices(Protocol):
 
     def decay(self, factor: float, least: float) -> int:
         """Age what was learnt; for how many paths."""
+
+
+class PinLedger(Protocol):
+    """What devices keep whatever happens."""
+
+    def pin(self, device: str, path: str, quota: int) -> PinAttempt | None:
+        """Pin what is held, within the quota; None when it is not held."""
+
+    def unpin(self, device: str, path: str, now: float) -> bool:
+        """Let a path be evicted again."""
+
+    def pins(self, device: str) -> dict[str, int]:
+        """Bytes by path."""
+
+
+class Following(Protocol):
+    """Manifests as devices follow them."""
+
+    def listed(self, device: str, scan: int, count: int) -> Listed:
+        """A page of all entries."""
+
+    def changes(self, device: str, since: Position, count: int) -> Changes | None:
+        """What changed since a position; None when all has to be listed."""
+
+    def row(self, device: str, path: str) -> Row | None:
+        """One entry."""
+
+
+class Tokens(Protocol):
+    """What devices are known by: hashes of their tokens."""
+
+    def give(self, device: str, token_hash: str, now: float, *, renew: bool) -> bool:
+        """Note the token of a device; false if it has one and is not to be renewed."""
+
+    def of(self, device: str) -> str | None:
+        """The hash of a device's token."""
+
+    def take(self, device: str) -> bool:
+        """Forget a device's token, and what was kept for whoever used it."""
+
+
+class Reports(Protocol):
+    """What devices report."""
+
+    def record(
+        self, device: str, report: str, paths: Sequence[str], state: DeviceState | None, now: float
+    ) -> list[Access] | None:
+        """Count accesses, and note the state, once for a report's id; None when it was before."""
+
+    def state(self, device: str) -> DeviceState | None:
+        """What a device last said of itself."""
 
 
 class Files(Protocol):

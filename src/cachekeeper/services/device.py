@@ -69,6 +69,15 @@ class DeviceCaches:
             return Read(entry.body, hit=False, kept=False)
         return Read(entry.body, hit=False, kept=True)
 
+    def fetch(self, device: str, path: str) -> None:
+        """Store a copy on a device, without counting that as a read.
+
+        Raises:
+            Busy, QuotaExceeded: as ``keep``.
+            OriginMissing, OriginUnavailable: it can't be loaded.
+        """
+        self.keep(device, path, self._load(path), Priority.MEDIUM, DEMAND)
+
     def keep(self, device: str, path: str, entry: Entry, priority: Priority, by: str) -> None:
         """Store a copy on a device, evicting what is worth less.
 
@@ -132,8 +141,13 @@ class DeviceCaches:
     def _reserve(
         self, device: str, path: str, size: int, priority: Priority, by: str, token: str
     ) -> None:
-        if size > self._quota:
-            raise QuotaExceeded(f"{path}: {size} bytes, the quota of {device} is {self._quota}")
+        # What is pinned makes room for nothing: nobody is to make way in vain.
+        pinned = self._devices.ledger(device).pinned
+        if size > self._quota - pinned:
+            beside = f", of which {pinned} are pinned" if pinned else ""
+            raise QuotaExceeded(
+                f"{path}: {size} bytes, the quota of {device} is {self._quota}{beside}"
+            )
         # What was predicted makes room only among what is worth less than itself.
         place = rank(last_access=self._now(), accesses=0, priority=priority)
         below = None if by == DEMAND else place

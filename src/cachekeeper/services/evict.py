@@ -36,9 +36,11 @@ class EvictionSweep:
             for path, token in self._devices.overdue(device, self._now()):
                 self._caches.settle(device, path, token)
                 settled += 1
-            used = self._devices.ledger(device).used
-            if used > HIGH_WATER * self._quota:
-                evicted += len(self._caches.evict(device, int(used - LOW_WATER * self._quota)))
+            ledger = self._devices.ledger(device)
+            # Of the room that pins leave, or what is not pinned would go in vain at each sweep.
+            used, room = ledger.used - ledger.pinned, self._quota - ledger.pinned
+            if used > HIGH_WATER * room:
+                evicted += len(self._caches.evict(device, int(used - LOW_WATER * room)))
         blobs, freed = self._collect(BLOB_AGE_S)
         return {
             "evicted": evicted,

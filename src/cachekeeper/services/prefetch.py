@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cachekeeper.core.device import PREFETCH
 from cachekeeper.core.keys import check_device, check_path
-from cachekeeper.core.ports import Devices, Origin
+from cachekeeper.core.ports import Devices, Origin, Reports
 from cachekeeper.core.relations import neighbours
 from cachekeeper.core.retention import Priority
 from cachekeeper.errors import Busy, OriginMissing, QuotaExceeded
@@ -23,19 +23,31 @@ class Prefetcher:
     """Fetches the neighbours of a file that a device has just read."""
 
     def __init__(
-        self, *, devices: Devices, caches: DeviceCaches, origin: Origin, load: Load, limit: int
+        self,
+        *,
+        devices: Devices,
+        reports: Reports,
+        caches: DeviceCaches,
+        origin: Origin,
+        load: Load,
+        limit: int,
     ) -> None:
-        self._devices, self._caches, self._origin = devices, caches, origin
+        self._devices, self._reports = devices, reports
+        self._caches, self._origin = caches, origin
         self._load, self._limit = load, limit
 
     def fetch_neighbours(self, device: str, path: str) -> list[str]:
         """Fetch up to the limit of files; returns those stored.
 
+        None for a device that has said that it is metered or low on battery.
+
         Raises:
             InvalidInput: the device id or the path is malformed.
             OriginUnavailable: the origin can't be read just now.
         """
-        check_device(device)
+        state = self._reports.state(check_device(device))
+        if state and state.spares:
+            return []
         beside = self._origin.siblings(check_path(path))
         followers = self._devices.followers(path)
         likely = neighbours(path, beside, followers, self._limit)

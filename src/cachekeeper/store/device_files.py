@@ -10,6 +10,7 @@ import hashlib
 import os
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cachekeeper.beneath import folder_beneath, open_beneath
 from cachekeeper.core.keys import check_device
@@ -42,12 +43,23 @@ class DeviceFiles:
 
     def get(self, device: str, path: str, digest: str) -> bytes | None:
         """The device's copy of a content; None when it has none, or a copy of another."""
+        file = self.open(device, path, digest)
+        if file is None:
+            return None
+        with file:
+            return file.read()
+
+    def open(self, device: str, path: str, digest: str) -> BinaryIO | None:
+        """The same to read from, whole even if the copy is taken away meanwhile."""
         try:
             handle = open_beneath(self._folder, check_device(device), _name(path))
         except FileNotFoundError:
             return None
-        with os.fdopen(handle, "rb") as file:
-            return file.read() if self._blobs.is_link(digest, handle) else None
+        file = os.fdopen(handle, "rb")
+        if self._blobs.is_link(digest, handle):
+            return file
+        file.close()
+        return None
 
     def delete(self, device: str, path: str) -> None:
         """Take a device's copy away."""

@@ -37,6 +37,10 @@ class RedisDevices:
 
     def access(self, device: str, path: str, now: float) -> Access:
         """Look a path up and count the access."""
+        return found_of(self._c.run("device_access", *self.access_call(device, path, now)))
+
+    def access_call(self, device: str, path: str, now: float) -> tuple[list[str], list[Arg]]:
+        """Keys and arguments of the script that counts an access."""
         layout = self._c.layout
         keys = [
             layout.manifest(device),
@@ -50,9 +54,7 @@ class RedisDevices:
         ]
         settled = WEIGHT_AGE * now / HORIZON_S
         args: list[Arg] = [path, now, repr(settled), WEIGHT_USAGE, FULL_USAGE, EVENTS_KEPT]
-        found = self._c.run("device_access", keys, [*args, HISTORY_S])
-        before = found[1].decode()
-        return Access(_held(found[2]) if found[0] else None, before)
+        return keys, [*args, HISTORY_S]
 
     def reserve(
         self, device: str, path: str, size: int, quota: int, token: str, deadline: float
@@ -78,6 +80,8 @@ class RedisDevices:
             layout.rank(device),
             layout.accesses(device),
             layout.device_stats(device),
+            layout.pins(device),
+            layout.changes(device),
         ]
         accesses = int(held.by == DEMAND)  # what was predicted has not been read yet
         place = rank(last_access=held.filled, accesses=accesses, priority=Priority(held.priority))
@@ -136,7 +140,7 @@ class RedisDevices:
             bytes_, stats, items = pipe.execute()
         counted = {name.decode(): int(value) for name, value in stats.items()}
         used, reserved = int(bytes_.get(b"used", 0)), int(bytes_.get(b"reserved", 0))
-        return Ledger(used, reserved, int(items), counted)
+        return Ledger(used, reserved, int(items), counted, int(bytes_.get(b"pinned", 0)))
 
     def events(self, device: str, limit: int) -> list[str]:
         """The last events, newest first: ``time state path``.
@@ -186,7 +190,14 @@ class RedisDevices:
             layout.accesses(device),
             layout.device_stats(device),
             layout.events(device),
+            layout.pins(device),
+            layout.changes(device),
         ]
+
+
+def found_of(reply: list[Any]) -> Access:
+    """What the script that counts an access says."""
+    return Access(_held(reply[2]) if reply[0] else None, reply[1].decode())
 
 
 def _held(raw: bytes) -> Held:

@@ -41,6 +41,7 @@ TRUTH: Final = (
     "lazy",
     "devices",
     "device:*",
+    "tokens",
 )
 
 
@@ -79,6 +80,7 @@ class Layout:
         self.dead_figures = self._key("dead:figures")  # hash: last id, bytes, dropped for room
         self.records = self._key("records")  # zset: request id -> time
         self.devices = self._key("devices")  # set of ids
+        self.tokens = self._key("tokens")  # hash: device -> hash of its token, and since when
         self.activity = self._key("activity")  # hash: what each scheduled task last did
         self.totals = self._key("totals")  # hash: sums of their figures
 
@@ -168,6 +170,22 @@ class Layout:
     def device_stats(self, device: str) -> str:
         """Hash of counters."""
         return self._key(f"device:{device}:stats")
+
+    def pins(self, device: str) -> str:
+        """Hash: path -> bytes of what is pinned."""
+        return self._key(f"device:{device}:pins")
+
+    def changes(self, device: str) -> str:
+        """Zset: path -> number of its last change in the manifest."""
+        return self._key(f"device:{device}:changes")
+
+    def reports(self, device: str) -> str:
+        """Zset: id of a report -> when it came, seconds since 1970."""
+        return self._key(f"reports:{device}")
+
+    def device_state(self, device: str) -> str:
+        """String: what a device last said of itself, as JSON."""
+        return self._key(f"state:{device}")
 
     def events(self, device: str) -> str:
         """List: the last events, newest first."""

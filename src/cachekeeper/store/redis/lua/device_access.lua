@@ -38,5 +38,6 @@ if held.by == 'prefetch' and accesses == 1 then
   redis.call('HINCRBY', KEYS[4], 'prefetch_used', 1)
 end
 local usage = math.min(1, accesses / tonumber(ARGV[5]))
-redis.call('ZADD', KEYS[2], tonumber(ARGV[3]) + held.worth + tonumber(ARGV[4]) * usage, ARGV[1])
+-- XX: what is pinned stays out of the order.
+redis.call('ZADD', KEYS[2], 'XX', tonumber(ARGV[3]) + held.worth + tonumber(ARGV[4]) * usage, ARGV[1])
 return {1, before or '', entry, accesses}

@@ -2,7 +2,7 @@
 -- stay counted, as reservations, until the caller has deleted the files and released them.
 -- Entries that are being fetched are passed over.
 --
--- KEYS  ledger, reservations, manifest, rank, accesses, stats, events
+-- KEYS  ledger, reservations, manifest, rank, accesses, stats, events, pins, changes
 -- ARGV  bytes wanted, token, deadline (s), rank below which an entry may go ('+inf' for any), at most,
 --       events kept, events' lifetime (s)
 -- returns the paths
@@ -29,6 +29,7 @@ for _, path in ipairs(redis.call('ZRANGE', KEYS[4], '-inf', limit, 'BYSCORE', 'L
     named = named + size
   end
 end
+note_changes(victims)
 if #victims > 0 then
   redis.call('LTRIM', KEYS[7], 0, ARGV[6] - 1)
   redis.call('EXPIRE', KEYS[7], ARGV[7])
