@@ -99,7 +99,9 @@ def test_what_is_held_already_is_refused_beyond_a_quota_that_was_lowered(host: H
     host.caches.get(DEVICE, "b")
     lowered = pinner_of(host, 5000)
     lowered.pin(DEVICE, "a")
-    said = r"b: 3000 bytes can't be pinned on anna-phone: 3000 are pinned already, of a quota of 5000"
+    said = (
+        r"b: 3000 bytes can't be pinned on anna-phone: 3000 are pinned already, of a quota of 5000"
+    )
     with pytest.raises(QuotaExceeded, match=said):
         lowered.pin(DEVICE, "b")
     agree(host)

@@ -49,7 +49,9 @@ def parse_cursor(text: str) -> Cursor:
     if found is None:
         raise InvalidInput("since", text, "a cursor that was given out before, or none")
     number, incarnation, epoch, scan = found.groups()
-    return Cursor(Position(int(number), int(incarnation), int(epoch)), int(scan) if scan else None)
+    position = Position(int(number), int(incarnation), int(epoch))
+    # HSCAN's own cursors have 64 bits, and the server takes no others.
+    return Cursor(position, int(scan) % 2**64 if scan else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Rates:
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers)
 
 
-async def body_of(request: Request) -> bytes:
+async def body_of(request: Request, within_s: float = BODY_S) -> bytes:
     """The body of a request, in memory. Raises Problem if it is too large or too slow."""
     too_large = Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -57,13 +57,13 @@ async def body_of(request: Request) -> bytes:
         raise too_large  # before any of it was read
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(within_s):
             async for part in request.stream():
                 body += part
                 if len(body) > BODY_BYTES:
                     raise too_large
     except TimeoutError:
-        detail = f"the body did not arrive within {BODY_S:g} s"
+        detail = f"the body did not arrive within {within_s:g} s"
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail, {"Connection": "close"}) from None
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, "the body ended early") from None
