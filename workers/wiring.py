@@ -135,8 +135,8 @@ class Wiring:
         stores = self.cache.stores
         return EvictionSweep(
             devices=stores.devices,
+            files=stores.files,
             caches=self.cache.device_caches,
-            quota=int(self.settings.device_quota),
             collect=stores.disk.collect,
             now=time.time,
         )
@@ -154,7 +154,6 @@ class Wiring:
             devices=self.cache.stores.devices,
             caches=self.cache.device_caches,
             origin=self.cache.origin,
-            load=self.cache.load_file,
             limit=self.settings.prefetch_neighbours,
         )
 

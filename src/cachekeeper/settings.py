@@ -13,9 +13,17 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -42,6 +50,20 @@ def default_state() -> Path:
 
 def _size(text: str) -> ByteSize:
     return ByteSize._validate(text, None)  # type: ignore[arg-type]  # pydantic offers no public parser
+
+
+DeviceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+DevicePolicy = Literal["gdga", "retention", "lru"]
+
+
+class DeviceSettings(BaseModel):
+    """What one device has of its own; the rest is as for all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quota: ByteSize | None = Field(None, ge=1)
+    headroom: ByteSize | None = Field(None, ge=0)
+    policy: DevicePolicy | None = None
 
 
 class Settings(BaseSettings):
@@ -107,6 +129,13 @@ class Settings(BaseSettings):
     # Devices (SPEC 6) and prefetch (SPEC 7).
     device_quota: ByteSize = Field(_size("1GiB"), ge=1)
     device_headroom: ByteSize | None = Field(None, ge=0, description="none: min(100 MiB, 10 %)")
+    device_policy: DevicePolicy = Field("gdga", description="which file goes first")
+    devices: dict[DeviceId, DeviceSettings] = Field(
+        default_factory=dict, description="by device id: quota, headroom, policy of its own"
+    )
+    disk_min_free: ByteSize = Field(
+        _size("1GiB"), ge=0, description="left free on the file system of the state folder"
+    )
     prefetch_neighbours: int = Field(2, ge=0, le=16, description="files fetched after a read")
 
     # Beat (SPEC 8).
@@ -133,8 +162,11 @@ class Settings(BaseSettings):
     def _together(self) -> Settings:
         if not self.ttl_min_s <= self.ttl_default_s <= self.ttl_max_s:
             raise ValueError("ttl_default_s must lie between ttl_min_s and ttl_max_s")
-        if self.headroom >= self.device_quota:
-            raise ValueError("device_headroom must be smaller than device_quota")
+        for device in ("", *self.devices):
+            quota, headroom, _ = self.limits_of(device)
+            if headroom >= quota:
+                whose = f" (devices.{device})" if device else ""
+                raise ValueError(f"device_headroom must be smaller than device_quota{whose}")
         return self
 
     @property
@@ -142,12 +174,14 @@ class Settings(BaseSettings):
         """How long after a fence a lease of this length is over, on anybody's clock."""
         return self.lease_s + self.lease_drift_s
 
-    @property
-    def headroom(self) -> int:
-        """Bytes that an eviction frees beyond the request (SPEC 6)."""
-        if self.device_headroom is not None:
-            return int(self.device_headroom)
-        return min(100 * 1024 * 1024, int(self.device_quota) // 10)
+    def limits_of(self, device: str) -> tuple[int, int, DevicePolicy]:
+        """Quota, headroom and policy of a device: as for all, but for what it has of its own."""
+        own = self.devices.get(device, DeviceSettings())
+        quota = int(self.device_quota if own.quota is None else own.quota)
+        headroom = self.device_headroom if own.headroom is None else own.headroom
+        if headroom is None:
+            headroom = ByteSize(min(100 * 1024 * 1024, quota // 10))
+        return quota, int(headroom), own.policy or self.device_policy
 
     @classmethod
     def settings_customise_sources(

@@ -24,8 +24,8 @@ from cachekeeper.core.preview import Preview
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.errors import ConfigurationError
-from cachekeeper.services.device import Read
 from cachekeeper.services.explain import Why
+from cachekeeper.services.read import Read
 from cachekeeper.settings import Settings
 
 #: Calls to the servers that are on their way at once.

@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from cachekeeper.client.broker import Broker
+from cachekeeper.client.content import FileSource
 from cachekeeper.client.device import Device
 from cachekeeper.client.identity import this_process
 from cachekeeper.client.inherited import inherited
@@ -21,6 +22,7 @@ from cachekeeper.client.receipt import ReceiptHandle
 from cachekeeper.client.serializers import serializer as serializer_named
 from cachekeeper.client.stores import open_stores, server_urls
 from cachekeeper.client.unit_of_work import UnitOfWork
+from cachekeeper.core.device import Limits
 from cachekeeper.core.keys import check_key, check_namespace, namespace_of
 from cachekeeper.core.receipt import Status, pending_receipt
 from cachekeeper.core.request import Request
@@ -78,9 +80,17 @@ class Cache(Looking):
         self.device_caches = DeviceCaches(
             devices=self.stores.devices,
             files=self.stores.files,
-            load=self.load_file,
-            quota=int(self.settings.device_quota),
-            headroom=self.settings.headroom,
+            source=FileSource(
+                origin=self.origin,
+                load=self.load_file,
+                redis=self.stores.redis,
+                disk=self.stores.disk,
+                blobs=self.stores.blobs,
+                marks=self.stores.marks,
+                small=int(self.settings.redis_value_bytes),
+                ttl_s=self.settings.ttl_default_s,
+            ),
+            limits=lambda device: Limits(*self.settings.limits_of(device)),
             now=time.time,
         )
 

@@ -10,7 +10,8 @@ from cachekeeper.core.keys import check_device
 from cachekeeper.core.ports import Devices
 from cachekeeper.errors import BrokerUnavailable
 from cachekeeper.names import Task
-from cachekeeper.services.device import DeviceCaches, Read
+from cachekeeper.services.device import DeviceCaches
+from cachekeeper.services.read import Read
 
 STALE_AFTER_S = 60.0  # by then the device reads something else
 

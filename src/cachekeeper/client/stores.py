@@ -33,6 +33,7 @@ class Stores:
     pending: RedisPending
     prepared: RedisPrepared
     devices: RedisDevices
+    blobs: Blobs
     files: DeviceFiles
     expiry: RedisExpiry
     redis: RedisTier
@@ -65,7 +66,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
     connection = Connection(cache_url, settings.deployment)
     state = State(settings.state)
     state.create()
-    blobs = Blobs(state.blobs)
+    blobs = Blobs(state.blobs, int(settings.disk_min_free))
     return Stores(
         connection=connection,
         marks=RedisMarks(connection, settings.record_s),
@@ -75,6 +76,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         pending=RedisPending(connection, settings.record_s),
         prepared=RedisPrepared(connection),
         devices=RedisDevices(connection),
+        blobs=blobs,
         files=DeviceFiles(state.devices, blobs),
         expiry=RedisExpiry(connection),
         redis=RedisTier(connection, int(settings.redis_value_bytes)),

@@ -146,28 +146,48 @@ class Layout:
         return self._key(f"graph:in:{key}")
 
     def manifest(self, device: str) -> str:
-        """Hash: path -> entry of a device as JSON."""
+        """Hash: path -> entry of a device."""
         return self._key(f"device:{device}:manifest")
 
-    def accesses(self, device: str) -> str:
-        """Hash: path -> reads since it was fetched."""
-        return self._key(f"device:{device}:accesses")
+    def device_state(self, device: str) -> str:
+        """Hash: path -> what the eviction policy knows of an entry."""
+        return self._key(f"device:{device}:state")
 
-    def rank(self, device: str) -> str:
-        """Zset: path -> retention rank."""
-        return self._key(f"device:{device}:rank")
+    def rank(self, device: str, policy: str) -> str:
+        """Zset: path -> what an eviction policy thinks it worth."""
+        return self._key(f"device:{device}:rank:{policy}")
+
+    def device_expires(self, device: str) -> str:
+        """Zset: path -> when its lifetime has passed, seconds."""
+        return self._key(f"device:{device}:expires")
 
     def ledger(self, device: str) -> str:
-        """Hash: bytes used and reserved."""
+        """Hash: bytes used and reserved, and the quota as last enforced."""
         return self._key(f"device:{device}:ledger")
 
     def reservations(self, device: str) -> str:
-        """Hash: path -> token, bytes and deadline of what is being fetched or removed."""
+        """Hash: path -> token, bytes and deadline of what is being fetched."""
         return self._key(f"device:{device}:reservations")
+
+    def leaving(self, device: str) -> str:
+        """Hash: token -> deadline, bytes and names of files that are being deleted."""
+        return self._key(f"device:{device}:leaving")
 
     def device_stats(self, device: str) -> str:
         """Hash of counters."""
         return self._key(f"device:{device}:stats")
+
+    def policy_figures(self, device: str) -> str:
+        """Hash: what an eviction policy knows of a device."""
+        return self._key(f"device:{device}:policy")
+
+    def ghosts(self, device: str) -> str:
+        """Hash: path -> what is remembered of an entry that was evicted or refused."""
+        return self._key(f"device:{device}:ghosts")
+
+    def ghost_order(self, device: str) -> str:
+        """Zset: path -> its place among those remembered, the oldest first."""
+        return self._key(f"device:{device}:ghosts:order")
 
     def events(self, device: str) -> str:
         """List: the last events, newest first."""
