@@ -10,8 +10,8 @@ extended never turns out shorter than it was.
 from __future__ import annotations
 
 import math
-from hashlib import blake2b
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 #: An extension is worth a write when it adds this share of what is left of the life.
@@ -49,6 +49,16 @@ class Lifetime:
     def most(self, key: str) -> float:
         """Seconds from the fill to the expiry, however often a value is read."""
         return self.share(key) * max(self.base_s, self.longest_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Accessed:
+    """Reads of a value since they were last told: the version filled at a time, and its rule."""
+
+    key: str
+    filled: float  # seconds since 1970
+    accesses: int
+    lifetime: Lifetime
 
 
 def is_due_early(*, expires: float, load_s: float, beta: float, now: float, drawn: float) -> bool:

@@ -28,10 +28,14 @@ PARTS = {
     "bury": ["dead"],
     "bury_claimed": ["dead"],
     "dead_remove": ["dead"],
-    "fill": ["link"],
+    "extend": ["record", "lives"],
+    "fill": ["record", "lives", "link"],
     "link": ["link"],
-    "prune": ["link"],
+    "look": ["record"],
+    "prune": ["link", "prune"],
+    "read": ["record"],
     "requeue": ["dead"],
+    "sweep": ["link", "prune"],
 }
 
 
