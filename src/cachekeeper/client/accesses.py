@@ -92,8 +92,7 @@ class Accesses:
         try:
             ends = self._extend(told) if told else []
         except CacheUnavailable:
-            with self._lock:
-                self._counts = {**counts, **self._counts}
+            self._keep(counts)
             return
         except CacheFull as error:  # they live as long as they did
             log.warning("not_extended keys=%d: %s", len(told), error)
@@ -114,6 +113,14 @@ class Accesses:
     def forked(self) -> None:
         """In the child of a fork: what was counted is the parent's to tell."""
         self._begin()
+
+    def _keep(self, counts: dict[str, _Count]) -> None:
+        """Add what could not be told to what was counted since."""
+        with self._lock:
+            for key, each in counts.items():
+                since = self._counts.setdefault(key, each)
+                if since is not each and since.entry.filled == each.entry.filled:
+                    since.accesses += each.accesses
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
