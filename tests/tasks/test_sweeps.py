@@ -42,7 +42,7 @@ class TestExpiry:
 
         figures = run(Task.SWEEP_EXPIRED)
 
-        assert figures == {"entries": 1, "nodes_pruned": 1, "device_files": 0}
+        assert figures == {"entries": 1, "nodes_pruned": 1, "cascaded": 0, "device_files": 0}
         for tier in tiers:
             assert tier.present(["photo:old", "photo:new"]) == ["photo:new"]
         assert "photo:old" not in graph.nodes()

@@ -72,11 +72,14 @@ class AsyncCache:
         name: str,
         *,
         ttl_s: float | None = None,
+        ttl_class: str | None = None,
         serializer: str = "bytes",
         on_disk: bool = False,
     ) -> AsyncNamespace:
         """Declare a namespace, as ``Cache.namespace``. Raises InvalidInput."""
-        made = self._sync.namespace(name, ttl_s=ttl_s, serializer=serializer, on_disk=on_disk)
+        made = self._sync.namespace(
+            name, ttl_s=ttl_s, ttl_class=ttl_class, serializer=serializer, on_disk=on_disk
+        )
         return AsyncNamespace(made, self._reading, self._threads)
 
     async def invalidate(

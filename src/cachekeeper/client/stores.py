@@ -13,12 +13,13 @@ from cachekeeper.store.device_files import DeviceFiles
 from cachekeeper.store.disk import DiskTier
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.devices import RedisDevices
+from cachekeeper.store.redis.expiry import RedisExpiry
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.nodes import RedisNodes
 from cachekeeper.store.redis.prepared import RedisPrepared
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
-from cachekeeper.store.redis.values import RedisExpiry, RedisTier
+from cachekeeper.store.redis.values import RedisTier
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
     state = State(settings.state)
     state.create()
     blobs = Blobs(state.blobs, int(settings.disk_min_free))
+    cascades = settings.expiry_cascades == "invalidate"
     return Stores(
         connection=connection,
         marks=RedisMarks(connection, settings.record_s),
@@ -79,6 +81,6 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         blobs=blobs,
         files=DeviceFiles(state.devices, blobs),
         expiry=RedisExpiry(connection),
-        redis=RedisTier(connection, int(settings.redis_value_bytes)),
-        disk=DiskTier(blobs, connection, on_disk),
+        redis=RedisTier(connection, int(settings.redis_value_bytes), cascades=cascades),
+        disk=DiskTier(blobs, connection, on_disk, cascades=cascades),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol, runtime_checkable
 
 from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.device import (
@@ -356,14 +356,28 @@ class Lifetimes(Protocol):
         """How many values the server took away for room since it started; None if unknown."""
 
 
+class Swept(NamedTuple):
+    """What one call of the sweep took, and whether more is due."""
+
+    removed: int
+    pruned: int  # keys that the graph forgot
+    more: bool
+
+
 class Expiry(Protocol):
     """When each key expires, in order."""
 
-    def due(self, now: float, limit: int) -> list[str]:
-        """The keys whose time has come."""
+    def sweep(self, now: float, limit: int, *, cascades: bool) -> Swept:
+        """Remove the oldest keys whose time has come, from the index, every tier and the graph.
 
-    def forget(self, keys: Iterable[str], now: float) -> None:
-        """Drop keys unless they were filled again meanwhile."""
+        With ``cascades`` those that something was derived from are kept in ``expired``.
+        """
+
+    def expired(self, limit: int) -> list[str]:
+        """Some keys whose dependents are to be invalidated; they stay until ``invalidated``."""
+
+    def invalidated(self, keys: Iterable[str]) -> None:
+        """Their dependents are being invalidated."""
 
 
 class Devices(Protocol):

@@ -30,10 +30,17 @@ class DiskTier:
     name = "disk"
 
     def __init__(
-        self, blobs: Blobs, connection: Connection, wants: Callable[[str, int], bool]
+        self,
+        blobs: Blobs,
+        connection: Connection,
+        wants: Callable[[str, int], bool],
+        *,
+        cascades: bool = False,
     ) -> None:
         layout = connection.layout
-        self._bindings = Records(connection, layout.binding, layout.value, listed=layout.bound)
+        self._bindings = Records(
+            connection, layout.binding, layout.value, cascades=cascades, listed=layout.bound
+        )
         self._blobs, self._wants = blobs, wants
 
     def read(self, key: str) -> Found | None:

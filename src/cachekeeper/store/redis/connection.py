@@ -38,10 +38,14 @@ PARTS = {
     "device_remove": ["device"],
     "device_renew": ["device"],
     "device_reserve": ["device", "policy"],
-    "fill": ["link"],
+    "extend": ["record", "lives"],
+    "fill": ["record", "lives", "link"],
     "link": ["link"],
-    "prune": ["link"],
+    "look": ["record"],
+    "prune": ["link", "prune"],
+    "read": ["record"],
     "requeue": ["dead"],
+    "sweep": ["link", "prune"],
 }
 
 

@@ -39,6 +39,7 @@ TRUTH: Final = (
     "dead",
     "dead:*",
     "lazy",
+    "expired",
     "devices",
     "device:*",
 )
@@ -60,6 +61,7 @@ class Layout:
         self.expiry = self._key("expiry")  # zset: key -> expiry, seconds
         self.bound = self._key("bound")  # set: namespaces that ever had a value on disk
         self.lazy = self._key("lazy")  # zset: key -> when its bytes became garbage
+        self.expired = self._key("expired")  # set: keys whose dependents are to be invalidated
         self.groups = self._key("groups")  # zset: group -> when nobody names it any more
         self.graph_nodes = self._key("graph:nodes")  # set
         self.graph_log = self._key("graph:log")  # stream of changes
