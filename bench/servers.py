@@ -19,7 +19,6 @@ from cachekeeper.local.network import HOST
 from cachekeeper.local.server import EmbeddedServer
 from cachekeeper.settings import PREFIX, load
 
-
 REWRITES: Final = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress")
 
 

@@ -17,8 +17,7 @@ from cachekeeper.errors import Busy, InvalidInput, QuotaExceeded
 from cachekeeper.services.follow import Follower
 from cachekeeper.services.pins import Pinner
 from cachekeeper.settings import Settings
-from tests.contract.test_device_ledger import DEVICE, QUOTA, Host
-from tests.support import fresh_deployment
+from tests.contract.test_device_ledger import DEVICE, Host
 
 ROUNDS = 400
 
@@ -60,12 +59,11 @@ class Phone:
 
 
 @pytest.fixture
-def host(server_url: str, tmp_path: Path) -> Iterator[Host]:
-    with fresh_deployment(server_url) as deployment:
-        settings = Settings(state=tmp_path, deployment=deployment)
-        stores = open_stores(settings, server_url, lambda *_: True)
-        yield Host(stores)
-        stores.connection.close()
+def host(server_url: str, deployment: str, tmp_path: Path) -> Iterator[Host]:
+    settings = Settings(state=tmp_path / "state", deployment=deployment)
+    stores = open_stores(settings, server_url, lambda *_: True)
+    yield Host(stores, tmp_path / "origin")
+    stores.connection.close()
 
 
 @pytest.fixture
@@ -135,9 +133,14 @@ def test_marks_of_other_namespaces_concern_nobody(host: Host, phone: Phone) -> N
 
 def test_marks_of_what_a_file_was_made_from_are_seen(host: Host, phone: Phone) -> None:
     """Files are as a rule made from nothing; where one is, any mark may concern it."""
-    as_of = host.stores.marks.now()
-    made = Entry(b"made", Stamp(as_of, ("t:album",)), host.now(), host.now() + 60)
-    host.opened(lambda _: made).get(DEVICE, "made")
+    load = host.load
+
+    def made(path: str) -> Entry:
+        return load(path)._replace(stamp=Stamp(host.stores.marks.now(), ("t:album",)))
+
+    host.origin["made"] = b"made"
+    host.source._load = made
+    host.caches.get(DEVICE, "made")
     phone.sync()
     assert not phone.held["made"].stale
     mark(host, 1, tags=["album"])
@@ -203,11 +206,13 @@ def test_a_page_has_a_size(host: Host, limit: int) -> None:
 
 
 def pinner_of(host: Host) -> Pinner:
-    return Pinner(pins=host.stores.pins, caches=host.caches, quota=QUOTA, now=host.now)
+    return Pinner(
+        pins=host.stores.pins, caches=host.caches, limits=lambda _: host.limits, now=host.now
+    )
 
 
 def mark(host: Host, number: int, **what: list[str]) -> None:
     """Invalidate something else than one file."""
     now = host.now()
-    request = make_request(id=f"{number}-{now}", at=now, **what)  # type: ignore[arg-type]  # names of names
+    request = make_request(id=f"{number}-{now}", at=now, **what)
     host.stores.marks.mark([request], now)

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.devices import DeviceDesk, open_devices
+from cachekeeper.core.request import make_request
 from cachekeeper.settings import PREFIX, Settings
 from tests.support import unused_port, wait_until
 
@@ -63,8 +64,6 @@ class Site:
         """Change a file, and say so: in effect when this returns."""
         (self.library / path).write_bytes(body)
         stores = self.desk.cache.stores
-        from cachekeeper.core.request import make_request  # noqa: PLC0415
-
         at = stores.marks.now().epoch
         stores.marks.mark([make_request(id=f"{path}-{at}", at=1.0, keys=[f"file:{path}"])], 1.0)
 
@@ -114,6 +113,7 @@ def endpoint(server_url: str, deployment: str, folder: Path, **given: object) ->
         "state": folder / "state",
         "origin": library,
         "memory_bytes": 0,
+        "disk_min_free": 0,
         **given,
     }
     port, log = unused_port(), folder / "log"

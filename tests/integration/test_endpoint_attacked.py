@@ -6,15 +6,15 @@ import hashlib
 import http.client
 import json
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cachekeeper.local.server import EmbeddedServer
 from cachekeeper.protocol.limits import BODY_BYTES, BURST
 from tests.integration.endpoint import Answer, Site, endpoint
-from tests.support import fresh_deployment
+from tests.support import fresh_deployment, unused_port, wait_until
 
 BODY = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(BODY).hexdigest()
@@ -220,21 +220,14 @@ class TestBodies:
             raw.sendall(self.head(site, "Transfer-Encoding: chunked"))
             raw.sendall(b"50000\r\n" + b"x" * 0x50000 + b"\r\n")
             assert b" 413 " in raw.recv(4096)
-            with pytest.raises(OSError, match=r"reset|pipe"):
-                for _ in range(300):
-                    raw.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
-                    time.sleep(0.05)
+            self.is_cut(raw, b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
 
     def test_nor_is_one_of_somebody_who_is_not_known(self, site: Site) -> None:
         with socket.create_connection(("127.0.0.1", site.port), timeout=30) as raw:
             head = self.head(site, "Content-Length: 1000000").replace(b"Bearer ", b"Bearer x")
             raw.sendall(head)
             assert b" 401 " in raw.recv(4096)
-            begin = time.monotonic()
-            with pytest.raises(OSError, match=r"reset|pipe"):
-                while time.monotonic() - begin < 15:
-                    raw.sendall(b"x")
-                    time.sleep(0.05)
+            self.is_cut(raw, b"x")
 
     @pytest.mark.parametrize(
         "more",
@@ -251,6 +244,18 @@ class TestBodies:
             raw.sendall(self.head(site, more) + b"hello")
             said = raw.recv(4096)
             assert said.split(b" ")[1][:1] in {b"4", b"5"}, said
+
+    def is_cut(self, raw: socket.socket, more: bytes) -> None:
+        """Send on and on, until the other side has had enough."""
+
+        def refuses() -> bool:
+            try:
+                raw.sendall(more)
+            except OSError:
+                return True
+            return False
+
+        wait_until(refuses)
 
     def head(self, site: Site, more: str) -> bytes:
         lines = [
@@ -323,22 +328,9 @@ class TestRanges:
         assert self.get(site, Range="bytes=5-", If_Range=f'W/"{DIGEST}"').body == BODY
         assert self.get(site, Range="bytes=5-", If_Range=f'"{DIGEST}"').body == BODY[5:]
 
-    def test_a_file_of_which_another_one_was_made_on_the_disk(self, site: Site) -> None:
-        (site.library / "swapped").write_bytes(b"good")
-        site.desk.cache.device("anna").get("swapped")
-        digest = hashlib.sha256(b"good").hexdigest()
-        folder = site.desk.cache.stores.files.folder_of("anna")
-        name = folder / hashlib.sha256(b"swapped").hexdigest()
-        name.unlink()
-        name.write_bytes(b"evil")
-        problem(site.ask("GET", f"/blobs/{digest}", path="swapped"), 404)
-
 
 def test_a_server_that_is_away_is_a_problem_of_now(server_url: str, tmp_path: Path) -> None:
     """Nobody is let in meanwhile, and nobody told that they are unknown."""
-    from cachekeeper.local.server import EmbeddedServer
-    from tests.support import unused_port
-
     own = EmbeddedServer(tmp_path / "server", port=unused_port())
     own.start()
     try:

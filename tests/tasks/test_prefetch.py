@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,18 +51,24 @@ def test_what_is_held_is_not_fetched_again(run: Run, pictures: list[str]) -> Non
 
 
 def test_what_was_often_read_next_comes_first(cache: Cache, run: Run, pictures: list[str]) -> None:
-    devices = cache.stores.devices
     for _ in range(2):
-        devices.saw_follow(pictures[0], pictures[8])
+        follow(cache, pictures[0], pictures[8])
     learnt = run(Task.PREFETCH, device="phone", path=pictures[0])
     assert learnt == {"fetched": [pictures[8], pictures[1]]}
+
+
+def follow(cache: Cache, before: str, path: str) -> None:
+    """Have some device look for one file after another."""
+    device = f"tv-{uuid.uuid4().hex}"
+    for each in (before, path):
+        cache.stores.devices.access(device, each, 0, "lru")
 
 
 def test_what_was_learnt_ages_and_is_forgotten(
     wiring: Wiring, run: Run, pictures: list[str]
 ) -> None:
     devices = wiring.cache.stores.devices
-    devices.saw_follow(pictures[0], pictures[1])
+    follow(wiring.cache, pictures[0], pictures[1])
     assert run(Task.DECAY_MODEL) == {"paths": 1}
     assert devices.followers(pictures[0]) == {pictures[1]: 0.5}
     for _ in range(2):
@@ -75,7 +82,7 @@ class TestASmallDevice:
     @pytest.fixture
     def given(self) -> dict[str, object]:
         """See the class."""
-        return {"device_quota": 250, "device_headroom": 0}
+        return {"device_quota": 250, "device_headroom": 0, "device_policy": "retention"}
 
     def test_a_prediction_evicts_nothing_that_was_asked_for(
         self, cache: Cache, run: Run, pictures: list[str]

@@ -36,14 +36,15 @@ def list_devices(state: Path | None, as_json: bool) -> None:
     """Show every device: its files, bytes and pins, and since when it has a token."""
     with _desk(state) as desk:
         rows = [_figures(desk, device) for device in desk.ids()]
-        quota = int(desk.cache.settings.device_quota)
     if as_json:
-        click.echo(json.dumps({"quota": quota, "devices": rows}, indent=1))
+        click.echo(json.dumps(rows, indent=1))
         return
-    click.echo(f"{'device':<24} {'files':>7} {'bytes':>15} {'pinned':>15}  token since")
+    click.echo(
+        f"{'device':<24} {'files':>7} {'bytes':>15} {'pinned':>15} {'quota':>15}  token since"
+    )
     for row in rows:
         since = when(row["token_since"]) if row["token_since"] else "-"
-        figures = f"{row['files']:>7,} {row['bytes']:>15,} {row['pinned']:>15,}"
+        figures = f"{row['files']:>7,} {row['bytes']:>15,} {row['pinned']:>15,} {row['quota']:>15,}"
         click.echo(f"{row['device']:<24} {figures}  {since}")
 
 
@@ -153,6 +154,7 @@ def _figures(desk: DeviceDesk, device: str) -> dict[str, Any]:
         "files": ledger.items,
         "bytes": ledger.used,
         "pinned": ledger.pinned,
+        "quota": desk.cache.device_caches.limits(device).quota,
         "token_since": desk.cache.stores.tokens.since().get(device),
     }
 

@@ -10,8 +10,9 @@ from cachekeeper.core.keys import check_device
 from cachekeeper.core.ports import Devices
 from cachekeeper.errors import BrokerUnavailable
 from cachekeeper.names import Task
-from cachekeeper.services.device import DeviceCaches, Read
+from cachekeeper.services.device import DeviceCaches
 from cachekeeper.services.pins import Pinner
+from cachekeeper.services.read import Read
 
 STALE_AFTER_S = 60.0  # by then the device reads something else
 

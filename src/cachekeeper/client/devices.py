@@ -35,6 +35,6 @@ def open_devices(cache: Cache) -> DeviceDesk:
         cache=cache,
         enrolment=Enrolment(stores.tokens, time.time),
         follower=Follower(stores.following),
-        reporter=Reporter(reports=stores.reports, devices=stores.devices, now=time.time),
+        reporter=Reporter(reports=stores.reports, limits=cache.device_caches.limits, now=time.time),
         pinner=cache.pinner,
     )

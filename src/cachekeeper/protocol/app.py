@@ -17,7 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cachekeeper.client.devices import DeviceDesk
+from cachekeeper.core.device import DEMAND
 from cachekeeper.core.following import Page, Row
+from cachekeeper.core.retention import Priority
 from cachekeeper.errors import Busy, CachekeeperError, InvalidInput
 from cachekeeper.protocol import problems
 from cachekeeper.protocol.blob import blob_response
@@ -75,10 +77,10 @@ class Endpoint:
         """A content that the device's manifest has under a path, or a part of it."""
         digest, path = request.path_params["sha256"], _path(request)
         stores = self._desk.cache.stores
-        row = await run_in_threadpool(stores.following.row, device, path)
+        held = await run_in_threadpool(stores.devices.entry, device, path)
         file = None
-        if row is not None and row.sha256 == digest:
-            file = await run_in_threadpool(stores.files.open, device, path, digest)
+        if held is not None and held.sha256 == digest:
+            file = await run_in_threadpool(stores.files.open, device, held.copy)
         if file is None:
             detail = "the manifest of this device has no such content under this path"
             raise Problem(HTTPStatus.NOT_FOUND, detail)
@@ -136,7 +138,8 @@ class Endpoint:
     def _fetched(self, device: str, path: str) -> Row:
         desk = self._desk
         if not desk.cache.device(device).get(path).kept:
-            desk.cache.device_caches.fetch(device, path)  # or says why not
+            caches = desk.cache.device_caches
+            caches.fetch(device, path, Priority.MEDIUM, DEMAND)  # or it says why not
         row = desk.cache.stores.following.row(device, path)
         if row is None:
             raise Busy(f"{path}: evicted from {device} before it was told")

@@ -7,8 +7,8 @@ from cachekeeper.core.keys import check_device, check_path
 from cachekeeper.core.ports import Devices, Origin, Reports
 from cachekeeper.core.relations import neighbours
 from cachekeeper.core.retention import Priority
-from cachekeeper.errors import Busy, OriginMissing, QuotaExceeded
-from cachekeeper.services.device import DeviceCaches, Load
+from cachekeeper.errors import Busy, DiskFull, OriginMissing, QuotaExceeded
+from cachekeeper.services.device import DeviceCaches
 
 DECAY = 0.5
 LEAST = 0.2  # what was learnt and has faded below this is forgotten
@@ -29,12 +29,10 @@ class Prefetcher:
         reports: Reports,
         caches: DeviceCaches,
         origin: Origin,
-        load: Load,
         limit: int,
     ) -> None:
         self._devices, self._reports = devices, reports
-        self._caches, self._origin = caches, origin
-        self._load, self._limit = load, limit
+        self._caches, self._origin, self._limit = caches, origin, limit
 
     def fetch_neighbours(self, device: str, path: str) -> list[str]:
         """Fetch up to the limit of files; returns those stored.
@@ -57,7 +55,7 @@ class Prefetcher:
         if self._devices.entry(device, path) is not None:
             return False
         try:
-            self._caches.keep(device, path, self._load(path), Priority.LOW, PREFETCH)
-        except (Busy, QuotaExceeded, OriginMissing):
+            self._caches.fetch(device, path, Priority.LOW, PREFETCH)
+        except (Busy, QuotaExceeded, DiskFull, OriginMissing):
             return False  # a prediction may be dropped at any time
         return True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cachekeeper.core.device import DeviceState
+from cachekeeper.core.device import HIT, DeviceState, Limits
 from cachekeeper.core.keys import check_device, check_path
-from cachekeeper.core.ports import Clock, Devices, Reports
+from cachekeeper.core.ports import Clock, Reports
 from cachekeeper.errors import InvalidInput
 
 PATHS_AT_MOST: Final = 200  # they are counted in one transaction
@@ -28,8 +28,8 @@ class Reported:
 class Reporter:
     """Takes reports."""
 
-    def __init__(self, *, reports: Reports, devices: Devices, now: Clock) -> None:
-        self._reports, self._devices, self._now = reports, devices, now
+    def __init__(self, *, reports: Reports, limits: Callable[[str], Limits], now: Clock) -> None:
+        self._reports, self._limits, self._now = reports, limits, now
 
     def record(
         self, device: str, report: str, paths: Sequence[str], state: DeviceState | None
@@ -47,13 +47,11 @@ class Reporter:
             raise InvalidInput("accesses", f"{len(paths)} paths", f"at most {PATHS_AT_MOST}")
         for number, path in enumerate(paths):
             check_path(path, f"accesses[{number}]")
-        found = self._reports.record(check_device(device), report, paths, state, self._now())
+        policy = self._limits(check_device(device)).policy
+        found = self._reports.record(device, report, paths, state, self._now(), policy)
         if found is None:
             return Reported(repeated=True)
-        for path, access in zip(paths, found, strict=True):
-            if access.before and access.before != path:
-                self._devices.saw_follow(access.before, path)
-        hits = sum(access.held is not None for access in found)
+        hits = sum(access.state == HIT for access in found)
         return Reported(hits, len(found) - hits)
 
     def state(self, device: str) -> DeviceState | None:

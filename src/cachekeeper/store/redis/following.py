@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from cachekeeper.core.following import Changes, Listed, Position, Row
 from cachekeeper.store.redis.connection import Arg, Connection
+from cachekeeper.store.redis.devices import unpacked
 
 MARKS_AT_MOST = 5000  # that one script looks through
 
@@ -60,13 +60,13 @@ class RedisFollowing:
 
 def _row(raw: list[Any]) -> Row:
     path, entry, stale, pinned = raw
-    held = json.loads(entry)
+    held = unpacked(entry)
     return Row(
         path=path.decode(),
-        sha256=held["sha256"],
-        size=held["size"],
-        filled=held["filled"],
-        expires=held["expires"],
+        sha256=held.sha256,
+        size=held.size,
+        filled=held.filled,
+        expires=held.expires,
         stale=bool(stale),
         pinned=bool(pinned),
     )

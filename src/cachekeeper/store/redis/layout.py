@@ -39,6 +39,7 @@ TRUTH: Final = (
     "dead",
     "dead:*",
     "lazy",
+    "expired",
     "devices",
     "device:*",
     "tokens",
@@ -61,6 +62,7 @@ class Layout:
         self.expiry = self._key("expiry")  # zset: key -> expiry, seconds
         self.bound = self._key("bound")  # set: namespaces that ever had a value on disk
         self.lazy = self._key("lazy")  # zset: key -> when its bytes became garbage
+        self.expired = self._key("expired")  # set: keys whose dependents are to be invalidated
         self.groups = self._key("groups")  # zset: group -> when nobody names it any more
         self.graph_nodes = self._key("graph:nodes")  # set
         self.graph_log = self._key("graph:log")  # stream of changes
@@ -148,31 +150,39 @@ class Layout:
         return self._key(f"graph:in:{key}")
 
     def manifest(self, device: str) -> str:
-        """Hash: path -> entry of a device as JSON."""
+        """Hash: path -> entry of a device."""
         return self._key(f"device:{device}:manifest")
 
-    def accesses(self, device: str) -> str:
-        """Hash: path -> reads since it was fetched."""
-        return self._key(f"device:{device}:accesses")
+    def device_state(self, device: str) -> str:
+        """Hash: path -> what the eviction policy knows of an entry."""
+        return self._key(f"device:{device}:state")
 
-    def rank(self, device: str) -> str:
-        """Zset: path -> retention rank."""
-        return self._key(f"device:{device}:rank")
+    def rank(self, device: str, policy: str) -> str:
+        """Zset: path -> what an eviction policy thinks it worth."""
+        return self._key(f"device:{device}:rank:{policy}")
+
+    def device_expires(self, device: str) -> str:
+        """Zset: path -> when its lifetime has passed, seconds."""
+        return self._key(f"device:{device}:expires")
 
     def ledger(self, device: str) -> str:
-        """Hash: bytes used and reserved."""
+        """Hash: bytes used and reserved, and the quota as last enforced."""
         return self._key(f"device:{device}:ledger")
 
     def reservations(self, device: str) -> str:
-        """Hash: path -> token, bytes and deadline of what is being fetched or removed."""
+        """Hash: path -> token, bytes and deadline of what is being fetched."""
         return self._key(f"device:{device}:reservations")
+
+    def leaving(self, device: str) -> str:
+        """Hash: token -> deadline, bytes and names of files that are being deleted."""
+        return self._key(f"device:{device}:leaving")
 
     def device_stats(self, device: str) -> str:
         """Hash of counters."""
         return self._key(f"device:{device}:stats")
 
     def pins(self, device: str) -> str:
-        """Hash: path -> bytes of what is pinned."""
+        """Hash: path -> bytes of what is pinned, 0 while it is not held."""
         return self._key(f"device:{device}:pins")
 
     def changes(self, device: str) -> str:
@@ -183,9 +193,21 @@ class Layout:
         """Zset: id of a report -> when it came, seconds since 1970."""
         return self._key(f"reports:{device}")
 
-    def device_state(self, device: str) -> str:
+    def said(self, device: str) -> str:
         """String: what a device last said of itself, as JSON."""
-        return self._key(f"state:{device}")
+        return self._key(f"said:{device}")
+
+    def policy_figures(self, device: str) -> str:
+        """Hash: what an eviction policy knows of a device."""
+        return self._key(f"device:{device}:policy")
+
+    def ghosts(self, device: str) -> str:
+        """Hash: path -> what is remembered of an entry that was evicted or refused."""
+        return self._key(f"device:{device}:ghosts")
+
+    def ghost_order(self, device: str) -> str:
+        """Zset: path -> its place among those remembered, the oldest first."""
+        return self._key(f"device:{device}:ghosts:order")
 
     def events(self, device: str) -> str:
         """List: the last events, newest first."""

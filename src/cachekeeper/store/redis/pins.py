@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from cachekeeper.core.device import PinAttempt
-from cachekeeper.core.retention import Priority, rank
-from cachekeeper.store.redis.connection import Connection, reachable
+from cachekeeper.core.policy import POLICIES
+from cachekeeper.store.redis.connection import Arg, Connection, reachable
+from cachekeeper.store.redis.devices import device_keys
 
 
 class RedisPins:
@@ -13,17 +17,16 @@ class RedisPins:
     def __init__(self, connection: Connection) -> None:
         self._c = connection
 
-    def pin(self, device: str, path: str, quota: int) -> PinAttempt | None:
-        """Pin what is held, within the quota; None when the path is not held."""
-        found = self._c.run("device_pin", self._keys(device), [path, quota])
-        if found[0] == 0:
-            return None
-        return PinAttempt(found[0] == 1, found[1], 0 if found[0] == 1 else found[2])
+    def pin(self, device: str, path: str, quota: int) -> PinAttempt:
+        """Pin a path; within the quota, if it is held."""
+        ranks = [self._c.layout.rank(device, policy) for policy in POLICIES]
+        code, *rest = self._run("device_pin", device, "", [path, quota], ranks)
+        return PinAttempt(code != 0, code == 1, *rest)
 
-    def unpin(self, device: str, path: str, now: float) -> bool:
-        """Let a path be evicted again, as if it had been read once, now."""
-        place = rank(last_access=now, accesses=1, priority=Priority.MEDIUM)
-        return bool(self._c.run("device_unpin", self._keys(device), [path, repr(place)]))
+    def unpin(self, device: str, path: str, policy: str, now: float, *, absent: bool) -> bool:
+        """Let a path be evicted again; with ``absent``, only if it is not held."""
+        args: list[Arg] = [path, policy, now, int(absent)]
+        return bool(self._run("device_unpin", device, policy, args))
 
     def pins(self, device: str) -> dict[str, int]:
         """Bytes by path."""
@@ -31,12 +34,7 @@ class RedisPins:
             found = self._c.redis.hgetall(self._c.layout.pins(device))
         return {path.decode(): int(size) for path, size in sorted(found.items())}
 
-    def _keys(self, device: str) -> list[str]:
-        layout = self._c.layout
-        return [
-            layout.ledger(device),
-            layout.manifest(device),
-            layout.rank(device),
-            layout.pins(device),
-            layout.changes(device),
-        ]
+    def _run(
+        self, script: str, device: str, policy: str, args: list[Arg], more: Iterable[str] = ()
+    ) -> Any:
+        return self._c.run(script, [*device_keys(self._c.layout, device, policy), *more], args)

@@ -10,7 +10,7 @@ import redis
 
 from cachekeeper.core.device import Access, DeviceState
 from cachekeeper.store.redis.connection import Connection, reachable, script
-from cachekeeper.store.redis.devices import HISTORY_S, RedisDevices, found_of
+from cachekeeper.store.redis.devices import HISTORY_S, RedisDevices, accessed
 
 REPORTS_KEPT = 1000  # ids of a device that are known again
 STATE_S = 86400  # then a device that said no more is taken for one at home
@@ -23,7 +23,13 @@ class RedisReports:
         self._c, self._devices = connection, devices
 
     def record(
-        self, device: str, report: str, paths: Sequence[str], state: DeviceState | None, now: float
+        self,
+        device: str,
+        report: str,
+        paths: Sequence[str],
+        said: DeviceState | None,
+        now: float,
+        policy: str,
     ) -> list[Access] | None:
         """Count accesses, and note the state, once for a report's id; None when it was before.
 
@@ -41,10 +47,10 @@ class RedisReports:
                     pipe.zadd(known, {report: now})
                     pipe.zremrangebyrank(known, 0, -REPORTS_KEPT - 1)
                     pipe.expire(known, HISTORY_S)
-                    if state is not None:
-                        pipe.set(layout.device_state(device), json.dumps(asdict(state)), ex=STATE_S)
+                    if said is not None:
+                        pipe.set(layout.said(device), json.dumps(asdict(said)), ex=STATE_S)
                     for number, path in enumerate(paths):
-                        keys, args = self._devices.access_call(device, path, now)
+                        keys, args = self._devices.access_call(device, path, now, policy)
                         # Once with its source: from then on the server knows it.
                         run, what = (
                             (pipe.evalsha, access.digest) if number else (pipe.eval, access.source)
@@ -53,10 +59,10 @@ class RedisReports:
                     done = pipe.execute()
                 except redis.WatchError:  # the same device reports twice at once
                     continue
-                return [found_of(reply) for reply in done[len(done) - len(paths) :]]
+                return [accessed(reply) for reply in done[len(done) - len(paths) :]]
 
     def state(self, device: str) -> DeviceState | None:
         """What a device last said of itself, within a day."""
         with reachable():
-            raw = self._c.redis.get(self._c.layout.device_state(device))
+            raw = self._c.redis.get(self._c.layout.said(device))
         return None if raw is None else DeviceState(**json.loads(raw))

@@ -30,7 +30,7 @@ class RedisTokens:
         with reachable(), self._c.redis.pipeline() as pipe:
             pipe.hdel(layout.tokens, device)
             pipe.hdel(layout.ledger(device), "changes", "forgotten")
-            pipe.delete(layout.changes(device), layout.reports(device), layout.device_state(device))
+            pipe.delete(layout.changes(device), layout.reports(device), layout.said(device))
             return bool(pipe.execute()[0])
 
     def since(self) -> dict[str, float]:

@@ -1,22 +1,26 @@
--- Pin what a device holds: it leaves the order of eviction. Pins never take more than the quota.
+-- Pin a path: what is held leaves the order of eviction, of whatever policy, and expires no more. What is
+-- not held is pinned as it comes. Pins never take more than the quota.
 --
--- KEYS  ledger, manifest, rank, pins, changes
+-- KEYS  the device's (parts/device.lua), the ranks of all policies
 -- ARGV  path, quota (bytes)
--- returns {1, bytes}  pinned | {0}  not held | {-1, bytes, bytes of all other pins}  beyond the quota
-local entry = redis.call('HGET', KEYS[2], ARGV[1])
+-- returns {1, bytes}  pinned | {0}  pinned, but not held yet | {-1, bytes, bytes of all other pins}
+local path = ARGV[1]
+local entry = redis.call('HGET', device.manifest, path)
 if not entry then
+  redis.call('HSETNX', device.pins, path, 0)
   return {0}
 end
-local size = cjson.decode(entry).size
-if is_pinned(ARGV[1]) then
-  return {1, size}
+local size = tonumber((string.match(entry, '^%d+')))
+local others = all_pinned() - (redis.call('HGET', device.pins, path) or 0)
+if not is_pinned(path) then
+  if others + size > tonumber(ARGV[2]) then
+    return {-1, size, others}
+  end
+  pin(path, size)
+  redis.call('ZREM', device.expires, path)
+  for i = 15, #KEYS do
+    redis.call('ZREM', KEYS[i], path)
+  end
+  note_changes({path})
 end
-local others = tonumber(redis.call('HGET', KEYS[1], 'pinned') or '0')
-if others + size > tonumber(ARGV[2]) then
-  return {-1, size, others}
-end
-redis.call('HSET', KEYS[4], ARGV[1], string.format('%d', size))
-redis.call('HINCRBY', KEYS[1], 'pinned', size)
-redis.call('ZREM', KEYS[3], ARGV[1])
-note_changes({ARGV[1]})
 return {1, size}

@@ -1,16 +1,18 @@
--- Let a path be evicted again: it goes back into the order, if the device still holds it.
+-- Let a path be evicted again: what is held goes back into the order, and expires.
 --
--- KEYS  ledger, manifest, rank, pins, changes
--- ARGV  path, rank
+-- KEYS  the device's (parts/device.lua)
+-- ARGV  path, policy, now (s), '1' for only if it is not held
 -- returns 1, or 0 when it was not pinned
-local size = redis.call('HGET', KEYS[4], ARGV[1])
-if not size then
+local path = ARGV[1]
+local entry = redis.call('HGET', device.manifest, path)
+if not is_pinned(path) or (ARGV[4] == '1' and entry) then
   return 0
 end
-redis.call('HDEL', KEYS[4], ARGV[1])
-redis.call('HINCRBY', KEYS[1], 'pinned', -size)
-if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then
-  redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+pin(path, 0)
+redis.call('HDEL', device.pins, path)
+if entry then
+  redis.call('ZADD', device.expires, string.match(entry, '^%d+ %S+ (%S+)'), path)
+  rank_anew(ARGV[2], path, entry, redis.call('HGET', device.state, path), tonumber(ARGV[3]))
+  note_changes({path})
 end
-note_changes({ARGV[1]})
 return 1

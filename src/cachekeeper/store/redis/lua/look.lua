@@ -9,7 +9,7 @@ local record = redis.call('GET', KEYS[1])
 if not record then
   return nil
 end
-local _, as_of, _, _, count, size, at = struct.unpack('>ddddI2I4', record)
+local _, as_of, _, _, _, count, size, _, at = struct.unpack(HEADER, record)
 local key, body = ARGV[1], at + size
 local names = {'o:' .. key, 'k:' .. key, 'n:' .. string.match(key, '^[^:]*'),
   struct.unpack(string.rep('s', count), record, at)}

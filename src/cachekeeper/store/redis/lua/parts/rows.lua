@@ -21,7 +21,7 @@ end
 
 -- An entry that is '' is not held any more.
 local function add_row(rows, path, entry)
-  local held = entry and cjson.decode(entry)
+  local held = entry and cjson.decode(string.match(entry, '{.*$'))
   rows[#rows + 1] = {
     path, entry or '', held and is_stale(held) and 1 or 0, redis.call('HEXISTS', KEYS[3], path)
   }
