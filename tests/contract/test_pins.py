@@ -160,7 +160,7 @@ def test_pinning_what_was_predicted(host: Host, pinner: Pinner) -> None:
     agree(host)
 
 
-def test_what_is_malformed_or_not_there_is_refused(host: Host, pinner: Pinner) -> None:
+def test_what_is_malformed_or_not_there_is_refused(pinner: Pinner) -> None:
     with pytest.raises(InvalidInput, match="path"):
         pinner.pin(DEVICE, "../a")
     with pytest.raises(InvalidInput, match="device"):

@@ -10,8 +10,9 @@ import pytest
 import redis
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.client.devices import open_devices
 from cachekeeper.core.dead import Kind, Letter
-from cachekeeper.core.device import PREFETCH
+from cachekeeper.core.device import PREFETCH, DeviceState
 from cachekeeper.names import ROUTES, Task
 from tasks.prefetch import RETRIES
 from tests.support import wait_until
@@ -48,6 +49,24 @@ def test_what_is_held_is_not_fetched_again(run: Run, pictures: list[str]) -> Non
     fields = {"device": "phone", "path": pictures[0]}
     assert run(Task.PREFETCH, **fields) == {"fetched": pictures[1:3]}
     assert run(Task.PREFETCH, **fields) == {"fetched": []}
+
+
+@pytest.mark.parametrize(
+    ("state", "fetches"),
+    [
+        (DeviceState(metered=False, battery=None, charging=False), True),
+        (DeviceState(metered=True, battery=None, charging=True), False),
+        (DeviceState(metered=False, battery=19, charging=False), False),
+        (DeviceState(metered=False, battery=19, charging=True), True),
+        (DeviceState(metered=False, battery=20, charging=False), True),
+    ],
+)
+def test_a_device_that_is_metered_or_low_on_battery_is_spared(
+    cache: Cache, run: Run, pictures: list[str], state: DeviceState, fetches: bool
+) -> None:
+    open_devices(cache).reporter.record("phone", "12345678", [], state)
+    fetched = run(Task.PREFETCH, device="phone", path=pictures[0])
+    assert fetched == {"fetched": pictures[1:3] if fetches else []}
 
 
 def test_what_was_often_read_next_comes_first(cache: Cache, run: Run, pictures: list[str]) -> None:
