@@ -23,6 +23,7 @@ WORKER_GRACE_S = 9.0
 #: The application's packages that a client does without (extra ``app``).
 NEEDED = (
     "flower",
+    "h11",
     "networkx",
     "numpy",
     "psutil",
