@@ -61,14 +61,16 @@ class Phone:
 
     def sync(self) -> dict[str, int]:
         """Learn what changed, download what is missing, drop what is gone."""
-        more, entries = True, 0
-        while more:
-            given = {} if self.cursor is None else {"since": self.cursor}
-            page = self._json("GET", "/manifest", given)
-            entries += len(page["entries"])
-            self._apply(page)
-            more = page["more"]
-        fetched = sum(self.download(path) for path in sorted(self.manifest))
+        entries = fetched = 0
+        for left in reversed(range(TRIES)):
+            entries += self._follow()
+            try:
+                for path in sorted(self.manifest):
+                    fetched += self.download(path)
+                break
+            except Refused as refused:  # the manifest has moved on meanwhile
+                if refused.status != http.client.NOT_FOUND or not left:
+                    raise
         held = {entry["sha256"] for entry in self.manifest.values()}
         for blob in self._blobs.iterdir():
             if blob.name.removesuffix(".part") not in held:
@@ -128,6 +130,16 @@ class Phone:
     def unpin(self, path: str) -> None:
         """Keep it no longer than others."""
         self._ask("DELETE", "/pins", {"path": path}).read()
+
+    def _follow(self) -> int:
+        more, entries = True, 0
+        while more:
+            given = {} if self.cursor is None else {"since": self.cursor}
+            page = self._json("GET", "/manifest", given)
+            entries += len(page["entries"])
+            self._apply(page)
+            more = page["more"] or page["full"]  # after a listing comes what changed meanwhile
+        return entries
 
     def _apply(self, page: dict[str, Any]) -> None:
         if page["full"] and self.listing is None:
