@@ -10,6 +10,7 @@ they are real links on the disk: to unlink them is the file system's part.
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from collections.abc import Iterator
@@ -68,23 +69,25 @@ def _evicting(server: Bed, sizes: Sizes) -> list[Figure]:
         tell(f"evict: {sizes.large:,} entries, {sizes.small:,} entries, and as many bare keys")
         large.fill(sizes.large)
         small.fill(sizes.small)
-        bare = _Bare(peer, large.packed)
+        bare = Bare(peer, large.packed)
         bare.fill(sizes.large)
+        large.settle()
+        small.settle()
         filed = Phone(cache, peer, "filed")
         ours, other, lesser, with_files = [list[float]() for _ in range(4)]
         for number in range(sizes.rounds + 1):
             tell(f"evict: round {number} of {sizes.rounds}")
             filed.fill(sizes.evicted, files=True)
             server.settle()
-            turns = [
-                (ours, lambda: large.evict(sizes.evicted)),
-                (other, lambda: bare.evict(sizes.evicted)),
-                (lesser, lambda: small.evict(sizes.evicted)),
-                (with_files, lambda: filed.evict(sizes.evicted)),
+            turns: list[tuple[list[float], Phone | Bare]] = [
+                (ours, large),
+                (other, bare),
+                (lesser, small),
+                (with_files, filed),
             ]
-            for took, evict in turns if number % 2 else reversed(turns):
+            for took, held in turns if number % 2 else reversed(turns):
                 begin = time.perf_counter()
-                evict()
+                held.evict(sizes.evicted)
                 took.append(time.perf_counter() - begin)
             large.fill(sizes.evicted)
             small.fill(sizes.evicted)
@@ -115,24 +118,27 @@ class Phone:
 
     def __init__(self, cache: Cache, peer: redis.Redis, name: str) -> None:
         self._cache, self._peer, self._id, self._made = cache, peer, name, 0
+        self._dice = random.Random(name)
         self._layout, self._devices = cache.stores.connection.layout, cache.stores.devices
         self._limits = cache.device_caches.limits(name)
         self._digest = cache.stores.blobs.put(name.encode().ljust(SIZE))
         self.packed, self._state, self._worth = self._commit_one()
 
     def fill(self, count: int, *, files: bool = False) -> None:
-        """As many entries, each worth a little more than the one before."""
+        """As many entries, in no order of what they are worth."""
         layout, expires = self._layout, time.time() + LIVES_S
         before, _, after = self.packed.partition(b" copy ")
-        for start in range(self._made, self._made + count, SENT_AT_ONCE):
-            numbers = range(start, min(start + SENT_AT_ONCE, self._made + count))
-            paths = [f"photos/{number // 1000:04}/IMG_{number:09}.jpeg" for number in numbers]
+        for numbers in _parts(self._made, self._made + count):
+            paths = _paths(numbers)
             copies = [uuid.uuid4().hex for _ in paths]
             entries = [before + b" " + copy.encode() + b" " + after for copy in copies]
-            worths = {path: self._worth + n for path, n in zip(paths, numbers, strict=True)}
+            states = {
+                path: self._state + copy.encode() for path, copy in zip(paths, copies, strict=True)
+            }
+            worths = {path: self._worth + self._dice.random() for path in paths}
             with self._peer.pipeline(transaction=False) as pipe:
                 pipe.hset(layout.manifest(self._id), mapping=dict(zip(paths, entries, strict=True)))
-                pipe.hset(layout.device_state(self._id), mapping=dict.fromkeys(paths, self._state))
+                pipe.hset(layout.device_state(self._id), mapping={**states})
                 pipe.zadd(layout.rank(self._id, self._limits.policy), worths)
                 pipe.zadd(layout.device_expires(self._id), dict.fromkeys(paths, expires))
                 pipe.hincrby(layout.ledger(self._id), "used", SIZE * len(paths))
@@ -140,6 +146,13 @@ class Phone:
             for copy in copies if files else ():
                 assert self._cache.stores.files.link(self._id, copy, self._digest)
         self._made += count
+
+    def settle(self) -> None:
+        """Ask for every entry once: a table that has grown moves its rows as it is asked."""
+        for numbers in _parts(0, self._made):
+            paths = _paths(numbers)
+            for name in (self._layout.manifest(self._id), self._layout.device_state(self._id)):
+                assert all(self._peer.hmget(name, paths))
 
     def evict(self, count: int) -> None:
         """As the sweep does it."""
@@ -169,19 +182,20 @@ class Phone:
         assert entry is not None
         assert self._cache.device_caches.forget(self._id, path, token)
         packed = entry.replace(token.encode(), b"copy", 1)
-        return packed, place.state.encode(), float(place.worth)
+        return packed, place.state.removesuffix(token.encode()), float(place.worth)
 
 
-class _Bare:
+class Bare:
     """Keys with an order, and nothing that is told of them."""
 
     def __init__(self, peer: redis.Redis, value: bytes) -> None:
         self._peer, self._value, self._made = peer, value, 0
+        self._dice = random.Random(1)
 
     def fill(self, count: int) -> None:
         """As many keys."""
         for numbers in _parts(self._made, self._made + count):
-            keys = {f"photos/{n // 1000:04}/IMG_{n:09}.jpeg": n for n in numbers}
+            keys = {path: self._dice.random() for path in _paths(numbers)}
             with self._peer.pipeline(transaction=False) as pipe:
                 for key in keys:
                     pipe.set(RAW + key, self._value)
@@ -199,3 +213,7 @@ class _Bare:
 
 def _parts(start: int, end: int) -> Iterator[range]:
     return (range(at, min(at + SENT_AT_ONCE, end)) for at in range(start, end, SENT_AT_ONCE))
+
+
+def _paths(numbers: range) -> list[str]:
+    return [f"photos/{number // 1000:04}/IMG_{number:09}.jpeg" for number in numbers]

@@ -42,13 +42,16 @@ class Phone:
     def __init__(self, devices: RedisDevices, policy: str, quota: int, incarnation: int) -> None:
         self.devices, self.id = devices, f"d{uuid.uuid4().hex[:12]}"
         self.limits, self._incarnation = Limits(quota, 0, policy), incarnation
+        self._path_of, self._copy_of = dict[str, str](), dict[str, str]()
 
     def hit(self, path: str, now: float) -> bool:
         return self.devices.access(self.id, path, now, self.limits.policy).state == HIT
 
     def insert(self, path: str, size: int, weight: float, now: float) -> list[str] | None:
         """Who had to go, None when it was refused."""
-        wish = Wish(path, size, uuid.uuid4().hex, DEMAND, weight, now, now + 60)
+        copy = self._copy_of[path] = uuid.uuid4().hex
+        self._path_of[copy] = path
+        wish = Wish(path, size, copy, DEMAND, weight, now, now + 60)
         place, released, gone = Place(), "", list[str]()
         while not (
             room := self.devices.reserve(self.id, wish, self.limits, place, released)
@@ -56,11 +59,9 @@ class Phone:
             if room.refused:
                 assert not gone
                 return None
-            gone += room.copies
+            gone += [self._path_of[copy] for copy in room.copies]
             place, released = room.place, room.leaving
-        held = Held(
-            "0" * 64, size, self._incarnation, 0, (), "low", now, FOREVER, DEMAND, copy=path
-        )
+        held = Held("0" * 64, size, self._incarnation, 0, (), "low", now, FOREVER, DEMAND, copy)
         assert self.devices.commit(self.id, path, wish.token, held, room.place, self.limits) == ""
         return gone
 
@@ -70,8 +71,8 @@ class Phone:
         return list(gone.paths)
 
     def remove(self, path: str, now: float) -> None:
-        taken = self.devices.remove(self.id, path, path, "token", now + 60, now, self.limits.policy)
-        assert taken
+        copy, policy = self._copy_of[path], self.limits.policy
+        assert self.devices.remove(self.id, path, copy, "token", now + 60, policy)
         self.devices.release(self.id, "token")
 
 

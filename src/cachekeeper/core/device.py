@@ -127,7 +127,7 @@ class Place(NamedTuple):
     """What a file is worth to the policy of its device, to be handed back as it is."""
 
     worth: str = ""
-    state: str = ""
+    state: bytes = b""
 
 
 class Room(NamedTuple):

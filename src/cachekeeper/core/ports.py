@@ -417,24 +417,23 @@ class Devices(Protocol):
         """End a reservation; delete its file, then release the token."""
 
     def evict(
-        self, device: str, wanted: int, token: str, deadline: float, limits: Limits
+        self,
+        device: str,
+        wanted: int,
+        token: str,
+        deadline: float,
+        limits: Limits,
+        release: str = ...,
     ) -> Leaving:
-        """Take entries that are worth least out, some at a time."""
+        """Take entries that are worth least out, some at a time; first release what has gone."""
 
     def expire(
         self, device: str, token: str, deadline: float, now: float, policy: str
-    ) -> tuple[int, Leaving]:
-        """Take entries out whose lifetime has passed; how many were due, some at a time."""
+    ) -> tuple[bool, Leaving]:
+        """Take entries out whose lifetime has passed, some at a time; whether there may be more."""
 
     def remove(
-        self,
-        device: str,
-        path: str,
-        copy: str,
-        token: str,
-        deadline: float,
-        now: float,
-        policy: str,
+        self, device: str, path: str, copy: str, token: str, deadline: float, policy: str
     ) -> bool:
         """Take one copy out; delete its file, then release the token."""
 

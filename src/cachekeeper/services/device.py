@@ -97,15 +97,18 @@ class DeviceCaches:
     def evict(self, device: str, wanted: int) -> list[str]:
         """Remove the files that are worth least until ``wanted`` bytes are free; their paths."""
         gone: list[str] = []
-        freed = 0
+        freed, before, limits = 0, "", self.limits(device)
         while freed < wanted:
-            token, limits = uuid.uuid4().hex, self.limits(device)
-            deadline = self._now() + RESERVATION_S
-            leaving = self._devices.evict(device, wanted - freed, token, deadline, limits)
+            token, deadline = uuid.uuid4().hex, self._now() + RESERVATION_S
+            leaving = self._devices.evict(device, wanted - freed, token, deadline, limits, before)
+            before = ""
             if not leaving.paths:
                 break
-            self._let_go(device, token, leaving.copies)
-            gone, freed = [*gone, *leaving.paths], freed + leaving.bytes
+            self._files.delete(device, leaving.copies)
+            gone.extend(leaving.paths)
+            freed, before = freed + leaving.bytes, token
+        if before:
+            self._devices.release(device, before)
         return gone
 
     def expire(self, device: str) -> list[str]:
@@ -114,11 +117,11 @@ class DeviceCaches:
         policy = self.limits(device).policy
         while True:
             token, now = uuid.uuid4().hex, self._now()
-            due, leaving = self._devices.expire(device, token, now + RESERVATION_S, now, policy)
+            more, leaving = self._devices.expire(device, token, now + RESERVATION_S, now, policy)
             if leaving.paths:
                 self._let_go(device, token, leaving.copies)
             gone += leaving.paths
-            if not due or not leaving.paths:
+            if not more:
                 return gone
 
     def forget(self, device: str, path: str, copy: str) -> bool:
@@ -246,10 +249,9 @@ class DeviceCaches:
                 self._let_go(device, wish.token, [replaced])
 
     def _remove(self, device: str, path: str, copy: str) -> bool:
-        token, now = uuid.uuid4().hex, self._now()
+        token, deadline = uuid.uuid4().hex, self._now() + RESERVATION_S
         policy = self.limits(device).policy
-        deadline = now + RESERVATION_S
-        if not self._devices.remove(device, path, copy, token, deadline, now, policy):
+        if not self._devices.remove(device, path, copy, token, deadline, policy):
             return False
         self._let_go(device, token, [copy])
         return True

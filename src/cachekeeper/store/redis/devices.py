@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import chain, islice
 from typing import Any
 
 from cachekeeper.core.device import (
@@ -81,13 +82,13 @@ class RedisDevices:
         code, *rest = self._run("device_reserve", device, limits.policy, args, more)
         if code == -1:
             return Room(granted=False, place=place, refused="busy")
-        told = [part.decode() for part in rest]
         if code != 1 and code != 0:
-            return Room(granted=False, place=place, refused=told[0])
-        answer = Place(told[0], told[1])
+            return Room(granted=False, place=place, refused=rest[0].decode())
+        answer = Place(rest[0].decode(), rest[1])
         if code == 1:
             return Room(granted=True, place=answer)
-        return Room(granted=False, place=answer, leaving=told[2], copies=tuple(told[3:]))
+        leaving, copies = _texts(rest[2:])
+        return Room(granted=False, place=answer, leaving=leaving, copies=_split(copies, " "))
 
     def renew(self, device: str, path: str, token: str, deadline: float) -> bool:
         """Keep a reservation; False when it is gone."""
@@ -110,32 +111,35 @@ class RedisDevices:
         return bool(self._run("device_abandon", device, "", [path, token, deadline]))
 
     def evict(
-        self, device: str, wanted: int, token: str, deadline: float, limits: Limits
+        self,
+        device: str,
+        wanted: int,
+        token: str,
+        deadline: float,
+        limits: Limits,
+        release: str = "",
     ) -> Leaving:
-        """Take entries that are worth least out until ``wanted`` bytes are, 500 at most."""
-        args: list[Arg] = [wanted, token, deadline, limits.policy, limits.quota]
-        bytes_, paths, copies = self._run("device_evict", device, limits.policy, args)
-        return Leaving(token, int(bytes_), _texts(paths), _texts(copies))
+        """Take entries that are worth least out until ``wanted`` bytes are, 500 at most.
+
+        Releases another token first, if one is given.
+        """
+        args: list[Arg] = [wanted, token, deadline, limits.policy, limits.quota, release]
+        bytes_, *told = self._run("device_evict", device, limits.policy, args)
+        paths, copies = _texts(told)
+        return Leaving(token, int(bytes_), _split(paths, "\n"), _split(copies, " "))
 
     def expire(
         self, device: str, token: str, deadline: float, now: float, policy: str
-    ) -> tuple[int, Leaving]:
-        """Take entries out whose lifetime has passed: how many were due, of 500 at most."""
-        due, paths, copies = self._run("device_expire", device, policy, [now, token, deadline])
-        return int(due), Leaving(token, 0, _texts(paths), _texts(copies))
+    ) -> tuple[bool, Leaving]:
+        """Take entries out whose lifetime has passed, 500 at most; whether there may be more."""
+        more, paths, copies = self._run("device_expire", device, policy, [now, token, deadline])
+        return bool(more), Leaving(token, 0, _texts(paths), _texts(copies))
 
     def remove(
-        self,
-        device: str,
-        path: str,
-        copy: str,
-        token: str,
-        deadline: float,
-        now: float,
-        policy: str,
+        self, device: str, path: str, copy: str, token: str, deadline: float, policy: str
     ) -> bool:
         """Take one copy out; delete its file, then release the token."""
-        args: list[Arg] = [path, copy, token, deadline, now, "removed"]
+        args: list[Arg] = [path, copy, token, deadline, "removed"]
         return bool(self._run("device_remove", device, policy, args))
 
     def release(self, device: str, token: str) -> bool:
@@ -148,7 +152,7 @@ class RedisDevices:
         for other in POLICIES:
             old = self._c.layout.rank(device, other)
             while other != policy and (
-                some := self._run("device_adopt", device, policy, [policy, now, other], [old])
+                some := self._run("device_adopt", device, policy, [policy, now], [old])
             ):
                 moved += int(some)
         return moved
@@ -225,7 +229,7 @@ class RedisDevices:
         """
         with reachable():
             found = self._c.redis.lrange(self._c.layout.events(device), 0, limit - 1)
-        return [raw.decode() for raw in found]
+        return list(islice(chain.from_iterable(map(_each, found)), limit))
 
     def followers(self, path: str) -> dict[str, float]:
         """What was read after a path, and how often."""
@@ -268,7 +272,6 @@ def device_keys(layout: Layout, device: str, policy: str) -> list[str]:
         layout.events(device),
         layout.policy_figures(device),
         layout.ghosts(device),
-        layout.ghost_order(device),
         layout.pins(device),
         layout.changes(device),
     ]
@@ -298,3 +301,14 @@ def unpacked(raw: bytes) -> Held:
 
 def _texts(raws: Iterable[bytes]) -> tuple[str, ...]:
     return tuple(raw.decode() for raw in raws)
+
+
+def _split(joined: str, by: str) -> tuple[str, ...]:
+    return tuple(joined.split(by)) if joined else ()
+
+
+def _each(raw: bytes) -> list[str]:
+    """The events of one line: of several paths, the last one first."""
+    first, *others = raw.decode().split("\n")
+    time, state, _ = first.split(" ", 2)
+    return [*(f"{time} {state} {path}" for path in reversed(others)), first]

@@ -154,7 +154,7 @@ class Layout:
         return self._key(f"device:{device}:manifest")
 
     def device_state(self, device: str) -> str:
-        """Hash: path -> what the eviction policy knows of an entry."""
+        """Hash: path -> what the eviction policy knows of it, held or only remembered."""
         return self._key(f"device:{device}:state")
 
     def rank(self, device: str, policy: str) -> str:
@@ -202,12 +202,8 @@ class Layout:
         return self._key(f"device:{device}:policy")
 
     def ghosts(self, device: str) -> str:
-        """Hash: path -> what is remembered of an entry that was evicted or refused."""
+        """List: paths that were evicted or refused and are remembered, the oldest first."""
         return self._key(f"device:{device}:ghosts")
-
-    def ghost_order(self, device: str) -> str:
-        """Zset: path -> its place among those remembered, the oldest first."""
-        return self._key(f"device:{device}:ghosts:order")
 
     def events(self, device: str) -> str:
         """List: the last events, newest first."""

@@ -5,7 +5,7 @@
 -- ARGV  path, now (s), policy, prefix of a path's followers, followers kept
 -- returns {state, the path read before, its entry or ''}; the state is hit, missing, expired or stale
 local path, now, policy = ARGV[1], ARGV[2], ARGV[3]
-local marks, clock, last = KEYS[15], KEYS[16], KEYS[17]
+local marks, clock, last = KEYS[14], KEYS[15], KEYS[16]
 local before = redis.call('GETSET', last, path)
 redis.call('EXPIRE', last, HISTORY)
 if before and before ~= path then
@@ -15,10 +15,9 @@ if before and before ~= path then
   redis.call('EXPIRE', followers, HISTORY)
 end
 local entry = redis.call('HGET', device.manifest, path)
-local state, size, held = 'missing', nil, nil
+local state, held = 'missing', nil
 if entry then
-  local expires, json
-  size, expires, json = string.match(entry, '^(%d+) %S+ (%S+) (.*)$')
+  local expires, json = string.match(entry, '^%d+ %S+ (%S+) (.*)$')
   held = cjson.decode(json)
   state = tonumber(expires) > tonumber(now) and 'hit' or 'expired'
   if held.incarnation ~= tonumber(redis.call('HGET', clock, 'incarnation')) then
@@ -33,17 +32,18 @@ if entry then
     end
   end
 end
-tell({now .. ' ' .. state .. ' ' .. path})
+tell(now, state, {path})
 if state ~= 'hit' then
   redis.call('HINCRBY', device.stats, 'misses', 1)
   return {state, before or '', entry or ''}
 end
 redis.call('HINCRBY', device.stats, 'hits', 1)
-local seen = seen_of(redis.call('HGET', device.state, path))
+local known = redis.call('HGET', device.state, path)
+local seen = seen_of(known)
 if held.by == 'prefetch' and seen.reads == 0 then
   redis.call('HINCRBY', device.stats, 'prefetch_used', 1)
 end
-local worth = touched(policy, seen, tonumber(size), tonumber(now), held.by)
-redis.call('HSET', device.state, path, state_of(seen))
+local worth = touched(policy, seen, tonumber(now), held.by)
+redis.call('HSET', device.state, path, state_of(seen, copy_of(known)))
 redis.call('ZADD', device.rank, 'XX', exact(worth), path)  -- what is not ranked can't be evicted
 return {state, before or '', entry}

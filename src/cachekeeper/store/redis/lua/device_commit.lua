@@ -26,6 +26,7 @@ redis.call('HSET', device.manifest, path, ARGV[3])
 redis.call('HSET', device.state, path, ARGV[5])
 if is_pinned(path) then
   pin(path, size)
+  redis.call('ZREM', device.expires, path)  -- of a copy that it had before it was pinned
 else
   redis.call('ZADD', device.expires, ARGV[6], path)
   -- Else it is in the order of another policy still.

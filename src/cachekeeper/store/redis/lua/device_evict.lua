@@ -2,14 +2,16 @@
 -- caller deletes the files, releases the token and comes back. Entries being fetched are passed over.
 --
 -- KEYS  the device's (parts/device.lua)
--- ARGV  bytes wanted, token, deadline (s), policy, quota
--- returns {bytes, paths, files}
-local paths, scores, entries, bytes = lowest(tonumber(ARGV[1]), AT_ONCE)
-redis.call('HSET', device.ledger, 'quota', ARGV[5])
-if #paths == 0 then
-  return {0, {}, {}}
+-- ARGV  bytes wanted, token, deadline (s), policy, quota, token to release or ''
+-- returns {bytes, paths, one on a line, files, parted by spaces}
+local wanted, quota = tonumber(ARGV[1]), tonumber(ARGV[5])
+if ARGV[6] ~= '' then
+  release(ARGV[6])
 end
-let_go(ARGV[4], paths, scores, entries, tonumber(ARGV[5]))
-redis.call('HINCRBY', device.stats, 'evictions', #paths)
-local event = string.format('%sevicted:%.0f ', stamp(), tonumber(ARGV[1]))
-return {whole(bytes), paths, take_out(paths, entries, ARGV[2], ARGV[3], event)}
+redis.call('HSET', device.ledger, 'quota', ARGV[5])
+local found = lowest(wanted)
+if #found.paths == 0 then
+  return {0, '', ''}
+end
+local copies = let_go(ARGV[4], found, quota, ARGV[2], ARGV[3], wanted)
+return {whole(found.bytes), table.concat(found.paths, '\n'), copies}

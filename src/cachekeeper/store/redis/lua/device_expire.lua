@@ -3,22 +3,29 @@
 --
 -- KEYS  the device's (parts/device.lua)
 -- ARGV  now (s), token, deadline (s)
--- returns {how many were looked at, paths, files}
+-- returns {1 if there may be more, paths, files}
 local due = redis.call('ZRANGE', device.expires, '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, AT_ONCE)
-if #due == 0 then
-  return {0, {}, {}}
+local outdated = {}
+if #due == 0 and redis.call('ZCARD', device.expires) > 2 * redis.call('HLEN', device.manifest) + 1000 then
+  outdated = redis.call('ZRANDMEMBER', device.expires, AT_ONCE)  -- more than half of them have gone
 end
-local paths, entries = {}, {}
-local manifest = redis.call('HMGET', device.manifest, unpack(due))
-for i, path in ipairs(due) do
-  if not manifest[i] then
-    redis.call('ZREM', device.expires, path)
-  elseif redis.call('HEXISTS', device.reservations, path) == 0 then
-    paths[#paths + 1], entries[#entries + 1] = path, manifest[i]
+local paths, entries, gone = {}, {}, {}
+for _, some in ipairs({due, outdated}) do
+  local manifest = #some > 0 and redis.call('HMGET', device.manifest, unpack(some)) or {}
+  for i, path in ipairs(some) do
+    if not manifest[i] then
+      gone[#gone + 1] = path
+    elseif some == due and redis.call('HEXISTS', device.reservations, path) == 0 then
+      paths[#paths + 1], entries[#entries + 1], gone[#gone + 1] = path, manifest[i], path
+    end
   end
 end
-if #paths == 0 then
-  return {#due, {}, {}}
+if #gone > 0 then
+  redis.call('ZREM', device.expires, unpack(gone))
 end
-redis.call('HINCRBY', device.stats, 'expired', #paths)
-return {#due, paths, take_out(paths, entries, ARGV[2], ARGV[3], ARGV[1] .. ' expired ')}
+local copies = {}
+if #paths > 0 then
+  redis.call('HINCRBY', device.stats, 'expired', #paths)
+  copies = take_out_entries(paths, entries, ARGV[2], ARGV[3], 'expired')
+end
+return {#gone > 0 and 1 or 0, paths, copies}

@@ -18,7 +18,7 @@ if not is_pinned(path) then
   end
   pin(path, size)
   redis.call('ZREM', device.expires, path)
-  for i = 15, #KEYS do
+  for i = 14, #KEYS do
     redis.call('ZREM', KEYS[i], path)
   end
   note_changes({path})

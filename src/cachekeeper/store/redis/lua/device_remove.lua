@@ -2,7 +2,7 @@
 -- fetched anew: the caller deletes the file and releases the token.
 --
 -- KEYS  the device's (parts/device.lua)
--- ARGV  path, copy, token, deadline (s), now (s), event
+-- ARGV  path, copy, token, deadline (s), what happened, for the events
 -- returns 1, or 0 when there was nothing to take out
 local path = ARGV[1]
 local entry = redis.call('HGET', device.manifest, path)
@@ -13,5 +13,5 @@ end
 if is_pinned(path) then
   pin(path, 0)
 end
-take_out({path}, {entry}, ARGV[3], ARGV[4], ARGV[5] .. ' ' .. ARGV[6] .. ' ')
+take_out_entries({path}, {entry}, ARGV[3], ARGV[4], ARGV[5])
 return 1

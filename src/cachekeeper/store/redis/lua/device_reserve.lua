@@ -9,7 +9,7 @@
 -- ARGV  path, bytes, quota, headroom, token, now, deadline (s), device, policy, demand or prefetch,
 --       weight of the priority, token to release or '', what was returned before: worth and state, or ''
 -- returns  {1, worth, state}  reserved
---          {0, worth, state, token, the files to be deleted ...}  ask again
+--          {0, worth, state, token, the files to be deleted, parted by spaces}  ask again
 --          {-1}  the path is busy
 --          {-2, reason}  refused: oversize, pinned (with the pins, beyond the quota), room, or worth
 --              (less than what would have to go)
@@ -21,7 +21,7 @@ end
 local function refuse(reason)
   redis.call('HDEL', device.reservations, path)
   redis.call('HINCRBY', device.stats, 'refused', 1)
-  tell({ARGV[6] .. ' refused ' .. path})
+  tell(ARGV[6], 'refused', {path})
   return {-2, reason}
 end
 if redis.call('HEXISTS', device.reservations, path) == 1 and not reserved(path, token) then
@@ -30,7 +30,7 @@ end
 local worth, seen = tonumber(ARGV[13]), ARGV[14] ~= '' and seen_of(ARGV[14])
 local is_new = redis.call('HEXISTS', device.manifest, path) == 0
 if not seen then
-  redis.call('SADD', KEYS[15], ARGV[8])
+  redis.call('SADD', KEYS[14], ARGV[8])
   redis.call('HSET', device.ledger, 'quota', ARGV[3])
   local reason = size > quota and 'oversize' or size > quota - all_pinned() and 'pinned'
   if reason then
@@ -43,8 +43,8 @@ if not seen then
     seen, worth = asked_for(policy, path, size, tonumber(ARGV[11]), now, by, quota)
   else
     seen = seen_of(redis.call('HGET', device.state, path))
-    seen.weight = tonumber(ARGV[11])
-    worth = touched(policy, seen, size, now, by)
+    seen.weight, seen.size = tonumber(ARGV[11]), size
+    worth = touched(policy, seen, now, by)
   end
 end
 local known = redis.call('HMGET', device.ledger, 'used', 'reserved')
@@ -52,28 +52,31 @@ local missing = (known[1] or 0) + (known[2] or 0) + size - quota
 if missing <= 0 then
   redis.call('HINCRBY', device.ledger, 'reserved', whole(size))
   redis.call('HSET', device.reservations, path, token .. ' ' .. whole(size) .. ' ' .. deadline)
-  return {1, exact(worth), state_of(seen)}
+  return {1, exact(worth), state_of(seen, token)}
 end
 redis.call('HSET', device.reservations, path, token .. ' 0 ' .. deadline)  -- busy, until it is in
 local first
 local pushes = is_pinned(path)  -- whatever the others are worth
-local paths, scores, entries, bytes, refused, all = lowest(missing + headroom, AT_ONCE,
-  function(victim, so_far)
-    first = first or victim
-    return pushes or so_far >= missing or may_push_out(policy, worth, victim, by)
-  end)
-if bytes < missing and (refused or all) then
+local found = lowest(missing + headroom, function(victim, so_far)
+  if pushes or so_far >= missing then
+    return true
+  end
+  local score = tonumber(redis.call('ZSCORE', device.rank, victim))
+  first = first or score
+  return may_push_out(policy, worth, score, by)
+end)
+if found.bytes < missing and (found.refused or found.all) then
   if policy == 'gdga' and is_new then
-    if refused then
+    if found.refused then
       gdga.raise_floor(math.min(worth, first))
     end
-    gdga.remember({path}, {size}, {seen}, quota)
+    gdga.remember(path, seen, quota)
   end
-  return refuse(refused and 'worth' or 'room')
+  return refuse(found.refused and 'worth' or 'room')
 end
-let_go(policy, paths, scores, entries, quota)
-redis.call('HINCRBY', device.stats, 'evictions', #paths)
+if #found.paths == 0 then
+  return refuse('room')
+end
 local leaving = token .. ':' .. redis.call('HINCRBY', device.figures, 'rounds', 1)
-local event = string.format('%sevicted:%.0f ', stamp(), missing + headroom)
-return {0, exact(worth), state_of(seen), leaving,
-  unpack(take_out(paths, entries, leaving, deadline, event))}
+local copies = let_go(policy, found, quota, leaving, deadline, missing + headroom)
+return {0, exact(worth), state_of(seen, token), leaving, copies}

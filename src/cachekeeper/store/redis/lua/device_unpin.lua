@@ -12,7 +12,7 @@ pin(path, 0)
 redis.call('HDEL', device.pins, path)
 if entry then
   redis.call('ZADD', device.expires, string.match(entry, '^%d+ %S+ (%S+)'), path)
-  rank_anew(ARGV[2], path, entry, redis.call('HGET', device.state, path), tonumber(ARGV[3]))
+  rank_anew(ARGV[2], path, redis.call('HGET', device.state, path), tonumber(ARGV[3]))
   note_changes({path})
 end
 return 1

@@ -6,14 +6,15 @@
 -- An entry of the manifest is its size, the name of the file (its copy), its expiry and its JSON.
 -- While somebody follows the manifest, the ledger has: changes (the number of the last one) and
 -- forgotten (the highest number of those that were dropped). The zset of changes has a number a path.
--- The state of an entry is what its policy knows of it: see parts/policy.lua.
+-- The state of a path is what the eviction of it needs and its policy knows: see parts/policy.lua.
+-- `expires` may name paths that have gone: who finds them due finds them gone.
 local device = {
   ledger = KEYS[1], reservations = KEYS[2], leaving = KEYS[3], manifest = KEYS[4], rank = KEYS[5],
   state = KEYS[6], expires = KEYS[7], stats = KEYS[8], events = KEYS[9],
-  figures = KEYS[10], ghosts = KEYS[11], ghost_order = KEYS[12], pins = KEYS[13],
-  changes = KEYS[14],
+  figures = KEYS[10], ghosts = KEYS[11], pins = KEYS[12], changes = KEYS[13],
 }
 local EVENTS, HISTORY = 1000, 30 * 86400  -- how many are kept, and how long after the last (s)
+local A_LINE = 50  -- paths that one event may be of, where many go at once
 local AT_ONCE = 500  -- entries in one call: some 5 ms
 local CHANGES = 10000  -- paths of which it is remembered when they changed
 
@@ -23,15 +24,19 @@ end
 
 local function stamp()
   local time = redis.call('TIME')
-  return string.format('%d.%06d ', time[1], time[2])
+  return string.format('%d.%06d', time[1], time[2])
 end
 
-local function tell(lines)
-  if #lines > 0 then
-    redis.call('LPUSH', device.events, unpack(lines))
-    redis.call('LTRIM', device.events, 0, EVENTS - 1)
-    redis.call('EXPIRE', device.events, HISTORY)
+-- Keep what has happened to paths just now, some of them in one line of the list.
+local function tell(time, state, paths)
+  local lines = {}
+  for first = #paths, 1, -A_LINE do
+    lines[#lines + 1] = time .. ' ' .. state .. ' '
+      .. table.concat(paths, '\n', math.max(1, first - A_LINE + 1), first)
   end
+  redis.call('LPUSH', device.events, unpack(lines))
+  redis.call('LTRIM', device.events, 0, EVENTS - 1)
+  redis.call('EXPIRE', device.events, HISTORY)
 end
 
 -- Of at most AT_ONCE paths.
@@ -51,26 +56,28 @@ local function note_changes(paths)
   end
 end
 
--- Take entries (at most AT_ONCE) out of the manifest. Their bytes stay counted until the caller has
--- deleted the files and released the token. Returns the names of the files.
-local function take_out(paths, entries, token, deadline, event)
-  local total, copies, lines = 0, {}, {}
-  for i = 1, #paths do
-    local size, copy = string.match(entries[i], '^(%d+) (%S+)')
-    total = total + size
-    copies[i] = copy
-    lines[i] = event .. paths[i]
-  end
-  redis.call('ZREM', device.rank, unpack(paths))
+-- Take entries, at most AT_ONCE, out of the manifest. Their bytes stay counted until the caller has
+-- deleted the files and released the token. `copies` are the names of the files, parted by spaces.
+local function take_out(paths, copies, total, token, deadline, state)
   redis.call('HDEL', device.manifest, unpack(paths))
-  redis.call('HDEL', device.state, unpack(paths))
-  redis.call('ZREM', device.expires, unpack(paths))
   redis.call('HINCRBY', device.ledger, 'used', whole(-total))
   redis.call('HINCRBY', device.ledger, 'reserved', whole(total))
-  local leaving = {deadline, whole(total), table.concat(copies, ' ')}
-  redis.call('HSET', device.leaving, token, table.concat(leaving, ' '))
-  tell(lines)
+  redis.call('HSET', device.leaving, token, deadline .. ' ' .. whole(total) .. ' ' .. copies)
+  tell(stamp(), state, paths)
   note_changes(paths)
+end
+
+-- The same for what goes for another reason than its rank: entries, as the manifest has them.
+local function take_out_entries(paths, entries, token, deadline, state)
+  local copies, total = {}, 0
+  for i = 1, #paths do
+    local size
+    size, copies[i] = string.match(entries[i], '^(%d+) (%S+)')
+    total = total + size
+  end
+  redis.call('ZREM', device.rank, unpack(paths))
+  redis.call('HDEL', device.state, unpack(paths))
+  take_out(paths, table.concat(copies, ' '), total, token, deadline, state)
   return copies
 end
 
