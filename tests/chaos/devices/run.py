@@ -76,9 +76,8 @@ def run(plan: Plan) -> Outcome:
         origin = Path(folder) / "origin"
         origin.mkdir()
         chance, outcome = random.Random(plan.seed), Outcome()
-        library = dict(
-            zip(_names(plan.files), sizes(plan.files, plan.library, chance), strict=True)
-        )
+        drawn = sizes(plan.files, plan.library, chance)
+        library = {f"f{number:04}": size for number, size in enumerate(drawn)}
         for path, size in library.items():
             write(origin, path, 0, size)
         with _served(Path(folder), origin, plan) as cache:
