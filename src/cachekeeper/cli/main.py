@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import cachekeeper
-from cachekeeper.cli import dead, graph, invalidate, records, up, why
+from cachekeeper.cli import dead, graph, invalidate, records, simulate, up, why
 from cachekeeper.errors import CachekeeperError
 
 
@@ -38,5 +38,6 @@ for command in (
     graph.graph,
     dead.dead,
     records.records,
+    simulate.simulate,
 ):
     main.add_command(command)
