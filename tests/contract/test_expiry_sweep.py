@@ -104,7 +104,7 @@ def test_a_key_stays_in_the_graph_while_something_lives_that_was_derived_from_it
 
 
 def test_both_records_of_a_value_go(wiring: Wiring) -> None:
-    """A server says of what has expired that it is not there, and yet it takes room: kept visible."""
+    """Of what has expired a server says that it is not there, while it takes room: kept visible."""
     stores = wiring.cache.stores
     fill(wiring, "a:1", lifetime_s=SOON_S, tier="disk")
     found = stores.disk.read("a:1")
