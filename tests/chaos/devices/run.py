@@ -7,6 +7,7 @@ the content that its hash says, and no blob is left that neither a device nor a 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import random
@@ -171,13 +172,14 @@ def _sweep(cache: Cache, stop: threading.Event, outcome: Outcome) -> None:
 
 def _sweeper(cache: Cache, ahead_s: float) -> EvictionSweep:
     """The sweep of the workers, some seconds later; then every blob is old enough, too."""
-    stores = cache.stores
+    stores, caches = cache.stores, copy.copy(cache.device_caches)
+    caches._now = lambda: time.time() + ahead_s
     return EvictionSweep(
         devices=stores.devices,
         files=stores.files,
-        caches=cache.device_caches,
-        collect=lambda age: stores.disk.collect(age - 3 * ahead_s),
-        now=lambda: time.time() + ahead_s,
+        caches=caches,
+        collect=lambda age: stores.disk.collect(age if not ahead_s else -1),
+        now=caches._now,
     )
 
 

@@ -10,7 +10,7 @@ from tests.chaos.devices.world import MIB
 
 @pytest.mark.slow
 def test_a_device_whose_readers_are_killed_stays_within_its_quota() -> None:
-    plan = Plan(seconds=8, quota=10 * MIB, library=80 * MIB, files=120, readers=16, kill_s=0.7)
+    plan = Plan(10, quota=10 * MIB, library=60 * MIB, files=500, readers=16)
     outcome = run(plan)
     assert not outcome.wrong, "\n".join(outcome.wrong[:20])
     assert outcome.kills >= 5
