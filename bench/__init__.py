@@ -14,6 +14,7 @@ BENCHES: Final = {
     "coherence": "stale reads under faults; what a strict invalidation costs",
     "evict": "evicting and expiring 10,000 of a million entries, beside ZPOPMIN and UNLINK",
     "invalidate": "how many keys a second are invalidated, beside UNLINK and cashews",
+    "hitratio": "what eviction policies miss on recorded accesses, beside LRU",
     "latency": "whether immediate work waits for a backlog of 50,000 background tasks",
     "read": "what a read costs beside a dictionary and beside redis-py, and what an entry takes",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from pathlib import Path
 from typing import Protocol, cast
 
 import click
@@ -12,7 +13,8 @@ import click
 from bench import BENCHES
 from bench.harness import Options
 from bench.report import Report, print_json, print_table
-from cachekeeper.settings import nearest
+from cachekeeper.errors import InvalidInput
+from cachekeeper.settings import TRACES, nearest
 
 
 class Bench(Protocol):
@@ -37,11 +39,20 @@ LIST = "\b\nNames:\n" + "\n".join(f"  {name:<12}{what}" for name, what in BENCHE
 @click.argument("name", callback=known)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 @click.option("--quick", is_flag=True, help="Smaller sizes; ends within 50 seconds.")
-def main(name: str, as_json: bool, quick: bool) -> None:
+@click.option(
+    "--traces",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    envvar=TRACES,
+    help=f"Folder of recorded accesses.  [env: {TRACES}]",
+)
+def main(name: str, as_json: bool, quick: bool, traces: Path | None) -> None:
     """Run one benchmark and print what it found."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
     bench = cast(Bench, importlib.import_module(f"bench.{name}"))
-    report = bench.run(Options(quick=quick))
+    try:
+        report = bench.run(Options(quick=quick, traces=traces))
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
     print_table(report)
     if as_json:
         print_json(report)

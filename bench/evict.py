@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -132,13 +132,13 @@ class Phone:
             paths = _paths(numbers)
             copies = [uuid.uuid4().hex for _ in paths]
             entries = [before + b" " + copy.encode() + b" " + after for copy in copies]
-            states = {
+            states: Mapping[Any, Any] = {
                 path: self._state + copy.encode() for path, copy in zip(paths, copies, strict=True)
             }
             worths = {path: self._worth + self._dice.random() for path in paths}
             with self._peer.pipeline(transaction=False) as pipe:
                 pipe.hset(layout.manifest(self._id), mapping=dict(zip(paths, entries, strict=True)))
-                pipe.hset(layout.device_state(self._id), mapping={**states})
+                pipe.hset(layout.device_state(self._id), mapping=states)
                 pipe.zadd(layout.rank(self._id, self._limits.policy), worths)
                 pipe.zadd(layout.device_expires(self._id), dict.fromkeys(paths, expires))
                 pipe.hincrby(layout.ledger(self._id), "used", SIZE * len(paths))

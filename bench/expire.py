@@ -30,9 +30,8 @@ from cachekeeper.store.redis.layout import Layout
 
 VALUE: Final = random.Random(1).randbytes(1024)
 LASTING_S: Final = 3600.0
-#: Until what is filled for a round expires: longer than it takes to fill it; then one after another.
-SOON_S: Final = 3.0
-APART_S: Final = 1.0
+#: One side's entries expire so long after another's.
+APART_S: Final = 0.5
 SENT_AT_ONCE: Final = 2000
 #: Entries that were derived from another, as in a graph: one in ten.
 DERIVED: Final = 10
@@ -124,12 +123,12 @@ class Filler:
     def __init__(self, cache: Cache, peer: redis.Redis) -> None:
         self._cache, self._peer, self._made = cache, peer, 0
         self._layout, self._tier = cache.stores.connection.layout, cache.stores.redis
-        self._moment = cache.stores.marks.now()
+        self._moment, self._entry_s = cache.stores.marks.now(), 0.0
 
     def fill(self, count: int, expires: float) -> list[str]:
         """As many entries with keys of their own; returns the keys."""
         keys = [f"photo:{number:09}.jpeg" for number in range(self._made, self._made + count)]
-        self._made += count
+        self._made, began = self._made + count, time.perf_counter()
         entry = Entry(VALUE, Stamp(self._moment), time.time(), expires)
         assert self._tier.fill(keys[0], Found(entry, self._moment)) is not None
         record = self._peer.get(self._layout.value(keys[0]))
@@ -140,6 +139,7 @@ class Filler:
                     pipe.set(self._layout.value(key), record, pxat=round(expires * 1000))
                 pipe.zadd(self._layout.expiry, dict.fromkeys(some, expires))
                 pipe.execute()
+        self._entry_s = max(self._entry_s, (time.perf_counter() - began) / count)
         return keys
 
     def check(self) -> None:
@@ -153,7 +153,9 @@ class Filler:
 
     def time(self, sides: Sequence[_Side], count: int) -> None:
         """How long each side takes to remove so many that have just expired."""
-        begin, filled = time.time() + SOON_S, list[list[str]]()
+        # Twice as long as it takes to fill them, and a second more.
+        begin = time.time() + 1 + 2 * self._entry_s * count * len(sides)
+        filled = list[list[str]]()
         for number, side in enumerate(sides):
             filled.append(self.fill(count, begin + number * APART_S))
             for key in filled[-1][::DERIVED] if side.derived else ():

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class Options:
     """What the command line asks of every benchmark."""
 
     quick: bool = False
+    traces: Path | None = None  # a folder, for those that play recorded accesses
 
 
 @dataclass(frozen=True, slots=True)

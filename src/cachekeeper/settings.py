@@ -38,6 +38,7 @@ from cachekeeper.errors import ConfigurationError
 
 PREFIX = "CACHEKEEPER_"
 CONFIG = f"{PREFIX}CONFIG"
+TRACES = f"{PREFIX}TRACES"  # where benchmarks find recorded accesses: no setting of a deployment
 FILE = "_FILE"
 SECRETS = ("broker_url", "cache_url")  # they may hold passwords
 CACHE_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -296,7 +297,7 @@ def load(**given: Any) -> Settings:
     """
     if (path := os.environ.get(CONFIG)) and not Path(path).is_file():
         raise ConfigurationError(f"{CONFIG}: {path} is not a file")
-    names = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG}
+    names = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG, TRACES}
     names |= {f"{PREFIX}{name.upper()}{FILE}" for name in SECRETS}
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable not in names:

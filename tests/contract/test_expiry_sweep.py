@@ -18,6 +18,9 @@ from cachekeeper.store.redis.expiry import EDGES_A_CALL
 from tests.support import wait_until
 from workers.wiring import Wiring
 
+#: Long enough to fill some values meanwhile, on a machine that is busy.
+SOON_S = 0.8
+
 
 @pytest.fixture
 def settings(server_url: str, deployment: str, tmp_path: Path) -> Settings:
@@ -72,10 +75,10 @@ def graph(stores: Stores) -> tuple[set[str], set[tuple[str, str]]]:
 
 
 def test_a_chain_that_expired_goes_from_every_tier_the_index_and_the_graph(wiring: Wiring) -> None:
-    stores, soon = wiring.cache.stores, 0.4
-    fill(wiring, "a:1", lifetime_s=soon, tier="disk")
-    fill(wiring, "b:1", "a:1", lifetime_s=soon)
-    fill(wiring, "c:1", "b:1", "a:1", lifetime_s=soon, tier="disk")
+    stores = wiring.cache.stores
+    fill(wiring, "a:1", lifetime_s=SOON_S, tier="disk")
+    fill(wiring, "b:1", "a:1", lifetime_s=SOON_S)
+    fill(wiring, "c:1", "b:1", "a:1", lifetime_s=SOON_S, tier="disk")
     assert graph(stores)[1] == {("a:1", "b:1"), ("b:1", "c:1"), ("a:1", "c:1")}
     have_expired(wiring, "a:1", "b:1", "c:1")
     assert wiring.expiry_sweep.entries().removed == 3
@@ -90,8 +93,8 @@ def test_a_key_stays_in_the_graph_while_something_lives_that_was_derived_from_it
     wiring: Wiring,
 ) -> None:
     stores = wiring.cache.stores
-    fill(wiring, "a:1", lifetime_s=0.3)
-    fill(wiring, "b:1", "a:1", lifetime_s=0.9)
+    fill(wiring, "a:1", lifetime_s=SOON_S)
+    fill(wiring, "b:1", "a:1", lifetime_s=2 * SOON_S)
     have_expired(wiring, "a:1")
     assert wiring.expiry_sweep.entries()[:2] == (1, 0)
     assert graph(stores)[1] == {("a:1", "b:1")}
@@ -101,15 +104,19 @@ def test_a_key_stays_in_the_graph_while_something_lives_that_was_derived_from_it
 
 
 def test_both_records_of_a_value_go(wiring: Wiring) -> None:
+    """Of what has expired a server says that it is not there, while it takes room: kept visible."""
     stores = wiring.cache.stores
-    fill(wiring, "a:1", lifetime_s=0.3, tier="disk")
+    fill(wiring, "a:1", lifetime_s=SOON_S, tier="disk")
     found = stores.disk.read("a:1")
     assert found is not None
     assert stores.redis.fill("a:1", found, None) is not None
+    raw, layout = stores.connection.redis, stores.connection.layout
+    records = [layout.value("a:1"), layout.binding("a:1")]
+    for name in records:
+        assert raw.pexpire(name, 60_000)
     have_expired(wiring, "a:1")
     assert wiring.expiry_sweep.entries().removed == 1
-    raw, layout = stores.connection.redis, stores.connection.layout
-    assert raw.exists(layout.value("a:1"), layout.binding("a:1"), layout.expiry) == 0
+    assert raw.exists(*records, layout.expiry) == 0
 
 
 def test_a_worker_whose_clock_is_ahead_removes_nothing_that_lives(wiring: Wiring) -> None:
@@ -124,7 +131,7 @@ def test_what_a_call_does_is_bounded_in_edges_as_well(wiring: Wiring) -> None:
     stores = wiring.cache.stores
     inputs = [f"in:{i}" for i in range(EDGES_A_CALL // 2 + 1)]
     for name in ("a", "b", "c"):
-        fill(wiring, f"wide:{name}", lifetime_s=0.5)
+        fill(wiring, f"wide:{name}", lifetime_s=SOON_S)
         stores.graph.link(f"wide:{name}", inputs)
     have_expired(wiring, "wide:a", "wide:b", "wide:c")
     calls = [stores.expiry.sweep(time.time(), CHUNK, cascades=False) for _ in range(3)]
@@ -133,7 +140,7 @@ def test_what_a_call_does_is_bounded_in_edges_as_well(wiring: Wiring) -> None:
 
 
 def test_what_was_derived_from_an_expired_value_stays_unless_told_otherwise(wiring: Wiring) -> None:
-    fill(wiring, "a:1", lifetime_s=0.3)
+    fill(wiring, "a:1", lifetime_s=SOON_S)
     fill(wiring, "b:1", "a:1")
     have_expired(wiring, "a:1")
     assert wiring.expiry_sweep.run()["cascaded"] == 0
@@ -143,10 +150,10 @@ def test_what_was_derived_from_an_expired_value_stays_unless_told_otherwise(wiri
 
 def test_it_is_invalidated_if_that_is_set(cascading: Wiring) -> None:
     stores = cascading.cache.stores
-    fill(cascading, "a:1", lifetime_s=0.3)
+    fill(cascading, "a:1", lifetime_s=SOON_S)
     fill(cascading, "b:1", "a:1")
     fill(cascading, "c:1", "b:1")
-    fill(cascading, "other:1", lifetime_s=0.3)
+    fill(cascading, "other:1", lifetime_s=SOON_S)
     have_expired(cascading, "a:1", "other:1")
     assert cascading.expiry_sweep.run() == {
         "entries": 2,
@@ -164,7 +171,7 @@ def test_it_is_invalidated_if_that_is_set(cascading: Wiring) -> None:
 
 def test_so_it_is_when_the_value_was_made_anew_before_the_sweep(cascading: Wiring) -> None:
     stores = cascading.cache.stores
-    fill(cascading, "a:1", lifetime_s=0.3)
+    fill(cascading, "a:1", lifetime_s=SOON_S)
     fill(cascading, "b:1", "a:1")
     have_expired(cascading, "a:1")
     wait_until(lambda: time.time() > (stores.expiry.when("a:1") or 0) + 1)
@@ -176,7 +183,7 @@ def test_so_it_is_when_the_value_was_made_anew_before_the_sweep(cascading: Wirin
 
 def test_a_sweep_that_was_killed_before_it_asked_is_made_up_for(cascading: Wiring) -> None:
     stores = cascading.cache.stores
-    fill(cascading, "a:1", lifetime_s=0.3)
+    fill(cascading, "a:1", lifetime_s=SOON_S)
     fill(cascading, "b:1", "a:1")
     have_expired(cascading, "a:1")
     assert cascading.expiry_sweep.entries().removed == 1  # and no more
@@ -185,14 +192,25 @@ def test_a_sweep_that_was_killed_before_it_asked_is_made_up_for(cascading: Wirin
     assert stores.expiry.expired(10) == []
 
 
+def test_what_was_kept_for_a_setting_that_is_off_now_is_forgotten(
+    wiring: Wiring, cascading: Wiring
+) -> None:
+    fill(cascading, "a:1", lifetime_s=SOON_S)
+    fill(cascading, "b:1", "a:1")
+    have_expired(cascading, "a:1")
+    cascading.expiry_sweep.entries()
+    assert wiring.expiry_sweep.run()["cascaded"] == 0
+    assert wiring.cache.stores.expiry.expired(10) == []
+
+
 def test_what_lives_longer_meanwhile_is_not_swept(wiring: Wiring) -> None:
     stores = wiring.cache.stores
-    fill(wiring, "a:1", lifetime_s=0.5)
+    fill(wiring, "a:1", lifetime_s=SOON_S)
     found = stores.redis.read("a:1")
     assert found is not None
-    accessed = Accessed("a:1", found.entry.filled, 5, Lifetime(0.5, 2, 60))
+    accessed = Accessed("a:1", found.entry.filled, 5, Lifetime(SOON_S, 2, 60))
     (expires,) = stores.expiry.extend([accessed])
-    wait_until(lambda: time.time() > found.entry.filled + 0.6)
+    wait_until(lambda: time.time() > found.entry.filled + SOON_S + 0.1)
     assert wiring.expiry_sweep.entries().removed == 0
     kept = stores.redis.read("a:1")
     assert kept is not None

@@ -14,16 +14,16 @@ import pytest
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.stores import open_stores
 from cachekeeper.core.device import PREFETCH, Limits
-from cachekeeper.core.policy import POLICIES
 from cachekeeper.core.retention import DAY_S, Priority
 from cachekeeper.errors import Busy, InvalidInput, OriginMissing, QuotaExceeded
 from cachekeeper.services.pins import Pinner
 from cachekeeper.settings import Settings
+from cachekeeper.store.redis.devices import FORMS
 from tests.contract.conftest import OwnServer
 from tests.contract.test_device_ledger import DEVICE, HEADROOM, QUOTA, RACE_S, Host
 
 
-@pytest.fixture(params=sorted(POLICIES))
+@pytest.fixture(params=FORMS)
 def host(
     server_url: str, deployment: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Host]:

@@ -41,6 +41,12 @@ KEYS = {
         "nodes",
         "edges",
     },
+    "hitratio": {
+        "sized_cmr_reduction",
+        "unit_omr_reduction",
+        "best_other_sized",
+        "best_other_unit",
+    },
     "invalidate": {
         "keys_per_s",
         "vs_raw_unlink",
@@ -198,6 +204,36 @@ def test_the_backlog_is_there_until_the_last_call(tmp_path: Path) -> None:
     assert 0 < report["backlog_left"] < report["backlog"] == 600
     assert not list(tmp_path.iterdir())
     assert not living_in(tmp_path)
+
+
+def test_policies_play_a_folder_of_traces(tmp_path: Path) -> None:
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    for name, size in (("sized", 1000), ("unit", 1)):
+        rows = [
+            f"{i},k{i % 7 * (i % 3 > 0) or i},{1 + (i % 7) * (size - 1)},0\n" for i in range(900)
+        ]
+        (traces / f"{name}.csv").write_text("ts,key,size,client\n" + "".join(rows))
+    done = bench("hitratio", "--json", "--quick", "--traces", str(traces), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    for key in KEYS["hitratio"]:
+        assert -1 < report[key] < 1
+    assert set(report["traces"]) == {"sized", "unit"}
+    for by_policy in report["traces"].values():
+        assert {"gdga", "lru", "retention"} <= set(by_policy)
+        for by_share in by_policy.values():
+            assert set(by_share) == {"0.001", "0.01", "0.1"}
+            for ratios in by_share.values():
+                assert set(ratios) == {"omr", "bmr", "cmr"}
+    assert report["sizes"]["first_requests_of_each"] == 25_000
+
+
+def test_without_traces_it_says_how_to_name_them(tmp_path: Path) -> None:
+    done = bench("hitratio", folder=tmp_path)
+    assert done.returncode == 2
+    assert "a folder, given by --traces or CACHEKEEPER_TRACES" in done.stderr
+    assert not done.stdout
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(tmp_path: Path) -> None:

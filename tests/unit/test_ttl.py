@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachekeeper.client.lifetimes import lifetime_of
-from cachekeeper.core.ttl import Lifetime, is_due_early
+from cachekeeper.core.ttl import NEVER_BEFORE, Lifetime, is_due_early
 from cachekeeper.errors import ConfigurationError, InvalidInput
 from cachekeeper.settings import LONGEST_CLASS_S, Settings, load
 
@@ -154,7 +154,7 @@ def _begins(beta: float, load_s: float, draw: Callable[[], float]) -> float:
     """How long before its end a value is made anew that is read a hundred times a second."""
     for hundredth in range(100_000, 0, -1):
         left_s = hundredth / 100
-        due = is_due_early(expires=left_s, load_s=load_s, beta=beta, now=0, drawn=1 - draw())
+        due = is_due_early(expires=left_s, scale_s=beta * load_s, now=0, drawn=1 - draw())
         if due:
             return left_s
     return 0.0
@@ -176,5 +176,5 @@ def test_beta_moves_the_start_and_zero_is_never_early() -> None:
     once, twice = (sorted(_begins(beta, 1, draw) for _ in range(49))[24] for beta in (1, 2))
     assert twice > 1.5 * once
     for drawn in (1.0, 0.5, 2**-53):
-        assert not is_due_early(expires=1, load_s=100, beta=0, now=0.99, drawn=drawn)
-        assert not is_due_early(expires=1, load_s=0, beta=100, now=0.99, drawn=drawn)
+        assert not is_due_early(expires=1, scale_s=0, now=0.99, drawn=drawn)
+        assert not is_due_early(expires=NEVER_BEFORE, scale_s=1, now=0, drawn=drawn)

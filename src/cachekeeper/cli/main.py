@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import cachekeeper
-from cachekeeper.cli import dead, devices, graph, invalidate, records, up, why
+from cachekeeper.cli import dead, devices, graph, invalidate, records, simulate, up, why
 from cachekeeper.errors import CachekeeperError
 
 
@@ -39,5 +39,6 @@ for command in (
     dead.dead,
     devices.devices,
     records.records,
+    simulate.simulate,
 ):
     main.add_command(command)

@@ -25,10 +25,11 @@ KEYS_AT_ONCE: Final = 20_000
 class _Count:
     """Accesses of one version of a value."""
 
-    __slots__ = ("accesses", "entry", "lifetime")
+    __slots__ = ("accesses", "expires", "filled", "lifetime")
 
     def __init__(self, entry: Entry, lifetime: Lifetime) -> None:
-        self.entry, self.lifetime, self.accesses = entry, lifetime, 1
+        self.filled, self.expires, self.lifetime = entry.filled, entry.expires, lifetime
+        self.accesses = 1
 
 
 class Accesses:
@@ -59,23 +60,31 @@ class Accesses:
 
     def count(self, key: str, entry: Entry) -> None:
         """A value was read; nothing is asked of the server."""
-        lifetime = self._lifetimes.get(key.partition(":")[0])
-        if lifetime is None:
-            return
         with self._lock:
             counted = self._counts.get(key)
-            if counted is not None and counted.entry.filled == entry.filled:
+            if counted is not None and counted.filled == entry[2]:
                 counted.accesses += 1
-            elif counted is None and len(self._counts) >= KEYS_AT_ONCE:
                 return
-            elif counted is None or counted.entry.filled < entry.filled:
-                self._counts[key] = _Count(entry, lifetime)
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="cachekeeper-accesses", daemon=True
-                    )
-                    self._thread.start()
-                self._counting.set()
+        lifetime = self._lifetimes.get(key.partition(":")[0])
+        if lifetime is not None:
+            self._count_first(key, _Count(entry, lifetime))
+
+    def _count_first(self, key: str, count: _Count) -> None:
+        """Of the version that was filled last, whichever is read."""
+        with self._lock:
+            counted = self._counts.get(key)
+            if counted is None and len(self._counts) >= KEYS_AT_ONCE:
+                return
+            if counted is not None and counted.filled == count.filled:
+                counted.accesses += 1
+            elif counted is None or counted.filled < count.filled:
+                self._counts[key] = count
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="cachekeeper-accesses", daemon=True
+                )
+                self._thread.start()
+            self._counting.set()
 
     def flush(self) -> None:
         """Tell the server what was counted, in one trip; what lives its longest has no need of it.
@@ -85,9 +94,9 @@ class Accesses:
         with self._lock:
             counts, self._counts = self._counts, {}
         told = [
-            Accessed(key, each.entry.filled, each.accesses, each.lifetime)
+            Accessed(key, each.filled, each.accesses, each.lifetime)
             for key, each in counts.items()
-            if each.entry.expires < each.entry.filled + each.lifetime.most(key)
+            if each.expires < each.filled + each.lifetime.most(key)
         ]
         try:
             ends = self._extend(told) if told else []
@@ -119,7 +128,7 @@ class Accesses:
         with self._lock:
             for key, each in counts.items():
                 since = self._counts.setdefault(key, each)
-                if since is not each and since.entry.filled == each.entry.filled:
+                if since is not each and since.filled == each.filled:
                     since.accesses += each.accesses
 
     def _begin(self) -> None:

@@ -84,8 +84,10 @@ class AsyncReading:
             found = await self._threads.run(reading.peek, key)
             if found is None:
                 found = await self._to_the_end(self._make(key, reading, recipe(), load))
-            elif reading.is_due(key, reading.hit(key, found).entry):
-                found = await self.early(key, reading, found, recipe, load)
+            else:
+                reading.count(key, found.entry)
+                if reading.is_due(key, found.entry):
+                    found = await self.early(key, reading, found, recipe, load)
         except CacheUnavailable:
             reading.statistics.count("bypass")
             with self._flights.alone(key):
@@ -117,12 +119,12 @@ class AsyncReading:
 
     async def _make(self, key: str, reading: ReadThrough, recipe: Recipe, load: Load) -> Found:
         def held_or_now() -> Found | Moment:
-            return reading.peek(key) or reading.now()
+            return reading.peek_counted(key) or reading.now()
 
         async with self._flights.only_one(key):
             held = await self._threads.run(held_or_now)
             if isinstance(held, Found):
-                return reading.hit(key, held)
+                return held
             return await self._load(key, reading, recipe, load, held)
 
     async def _make_early(

@@ -76,7 +76,7 @@ class Namespace:
         """What memory holds, at once; nothing inside a loader, whose reads have to be noted."""
         entry = None if is_collecting() else self._hit(self._prefix + rest)
         if entry is not None and self.watched:
-            self.reading.hit(self._prefix + rest, in_memory(entry))
+            self.reading.count(self._prefix + rest, entry)
         return entry
 
     def entry(self, rest: str) -> Entry:
@@ -116,10 +116,10 @@ class Namespace:
 
     def _watch(self, rest: str, entry: Entry) -> Entry:
         """Count a hit in memory, and make the value anew if it is this reader's turn."""
-        key, found = self._prefix + rest, in_memory(entry)
-        self.reading.hit(key, found)
+        key = self._prefix + rest
+        self.reading.count(key, entry)
         if self.reading.is_due(key, entry):
-            return self.reading.early(key, found, lambda: self.recipe(rest)).entry
+            return self.reading.early(key, in_memory(entry), lambda: self.recipe(rest)).entry
         return entry
 
     def recipe(self, rest: str) -> Recipe:

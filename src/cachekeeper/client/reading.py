@@ -8,21 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from cachekeeper.client.accesses import Accesses
 from cachekeeper.client.flights import Flights
 from cachekeeper.client.sources import Input, collecting, is_collecting, note
 from cachekeeper.core.ports import SharedTier, Tier
 from cachekeeper.core.stamps import POISON, Entry, Found, Moment, Stamp, merged, stamp_of_tags
-from cachekeeper.core.ttl import is_due_early
+from cachekeeper.core.ttl import NEVER_BEFORE, is_due_early
 from cachekeeper.errors import CacheFull, CacheUnavailable
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
 
 log = logging.getLogger(__name__)
-
-AnyFound = TypeVar("AnyFound", Found, Found | None)
 
 #: With the server down: how many loaders may work at once, how long one waits for its turn, and
 #: how often the server is asked again.
@@ -102,9 +100,11 @@ class ReadThrough:
             found = self.peek(key)
             if found is None:
                 with self._flights.only_one(key):
-                    found = self.hit(key, self.peek(key)) or self._load(key, recipe())
-            elif self.is_due(key, self.hit(key, found).entry):
-                found = self.early(key, found, recipe)
+                    found = self.peek_counted(key) or self._load(key, recipe())
+            else:
+                self.count(key, found.entry)
+                if self.is_due(key, found.entry):
+                    found = self.early(key, found, recipe)
         except CacheUnavailable:
             self.statistics.count("bypass")
             with self._flights.alone(key):
@@ -112,23 +112,28 @@ class ReadThrough:
         note(key, found)
         return found.entry
 
-    def hit(self, key: str, found: AnyFound) -> AnyFound:
-        """Count that a tier held what was found; returns it."""
-        if self._accesses is not None and found is not None:
-            self._accesses.count(key, found.entry)
+    def peek_counted(self, key: str) -> Found | None:
+        """As ``peek``, and what was found was accessed. Raises CacheUnavailable."""
+        found = self.peek(key)
+        if found is not None:
+            self.count(key, found.entry)
         return found
+
+    def count(self, key: str, entry: Entry) -> None:
+        """A tier held this: an access of the value."""
+        if self._accesses is not None:
+            self._accesses.count(key, entry)
 
     def is_due(self, key: str, entry: Entry) -> bool:
         """Whether this reader is to make a value anew before it expires; each time it is drawn."""
-        if not self._beta or time.monotonic() < self._resting.get(key, 0.0):
+        if not self._beta:
             return False
-        return is_due_early(
-            expires=entry.expires,
-            load_s=entry.load_s,
-            beta=self._beta,
-            now=time.time(),
-            drawn=1 - random.random(),  # noqa: S311  # no secret
-        )
+        now, scale_s = time.time(), self._beta * entry.load_s
+        if entry.expires - now > NEVER_BEFORE * scale_s:
+            return False
+        drawn = 1 - random.random()  # noqa: S311  # no secret
+        due = is_due_early(expires=entry.expires, scale_s=scale_s, now=now, drawn=drawn)
+        return due and time.monotonic() >= self._resting.get(key, 0.0)
 
     def early(self, key: str, found: Found, recipe: Callable[[], Recipe]) -> Found:
         """Make a value anew that is still valid, in the call of the reader whose turn it is.

@@ -557,7 +557,10 @@ class Source(Protocol):
         """
 
     def open(self, path: str, offer: Offer) -> BinaryIO:
-        """The content, kept nowhere. Raises OriginMissing, OriginUnavailable."""
+        """The content, kept nowhere: a file that can be sought in.
+
+        Raises OriginMissing, OriginUnavailable.
+        """
 
 
 class Cause(Protocol):
@@ -633,7 +636,7 @@ class Origin(Protocol):
         """The content. Raises OriginMissing, OriginUnavailable."""
 
     def open(self, path: str) -> BinaryIO:
-        """The content, to be read from front to back and closed.
+        """The content, to be read and closed: a file that can be sought in.
 
         Raises OriginMissing, OriginUnavailable; an OSError while it is read.
         """

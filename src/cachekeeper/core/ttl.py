@@ -16,6 +16,9 @@ from typing import Final
 
 #: An extension is worth a write when it adds this share of what is left of the life.
 LEAST_GAIN: Final = 0.1
+#: No reader is the one to make a value anew more than so many ``scale_s`` before its end (the odds
+#: are 10 ** -17), so there is no need to draw.
+NEVER_BEFORE: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,15 @@ class Accessed:
     lifetime: Lifetime
 
 
-def is_due_early(*, expires: float, load_s: float, beta: float, now: float, drawn: float) -> bool:
+def is_due_early(*, expires: float, scale_s: float, now: float, drawn: float) -> bool:
     """Whether this reader is the one to make a value anew before it expires.
 
-    XFetch: each reader draws an evenly distributed number above 0 and up to 1; the closer the end
-    and the longer the loader takes, the likelier it is the one. With ``beta`` 1 about one of those
-    that read all the time begins early enough to be done when the value expires; more is earlier.
+    XFetch: each reader draws an evenly distributed number above 0 and up to 1. The closer the end,
+    and the larger ``scale_s``, the likelier it is the one: that is how long the loader takes, times
+    the setting ``beta``. With 1, of a value that is read all the time, the first one nearly always
+    begins early enough to be done when it expires; with more it begins earlier.
 
     Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention. PVLDB 8
     (2015), 886-897.
     """
-    return load_s > 0 and now - load_s * beta * math.log(drawn) >= expires
+    return scale_s > 0 and now - scale_s * math.log(drawn) >= expires

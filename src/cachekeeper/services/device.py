@@ -7,6 +7,7 @@ and the manifest names it.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +28,7 @@ from cachekeeper.errors import (
 )
 from cachekeeper.services.read import Read
 
-RESERVATION_S = 60.0
+RESERVATION_S = 20.0  # from its last renewal; what a killed process reserved is missing so long
 RENEW_S = RESERVATION_S / 4
 ROUNDS = 1000  # of making room for one file, some hundreds of others at a time
 
@@ -132,7 +133,16 @@ class DeviceCaches:
             return False
         return self._remove(device, path, copy)
 
-    def settle(self, device: str, path: str, token: str) -> bool:
+    def settle(self, device: str) -> int:
+        """End what holders left that must be dead; returns how many."""
+        reserved, leaving = self._devices.overdue(device, self._now())
+        ended = sum(self._abandon(device, path, token) for path, token in reserved)
+        for each in leaving:
+            self._files.delete(device, each.copies)
+            ended += self._devices.release(device, each.token)
+        return ended
+
+    def _abandon(self, device: str, path: str, token: str) -> bool:
         """End a reservation whose holder failed; False when it had ended."""
         if not self._devices.abandon(device, path, token, self._now() + RESERVATION_S):
             return False
@@ -151,7 +161,10 @@ class DeviceCaches:
                 offer = self._make_way(device, path, held, offer)
                 file = self._keep(device, path, offer, Priority.MEDIUM, DEMAND)
         except (Busy, QuotaExceeded, DiskFull) as error:
-            return Read(self._source.open(path, offer), offer.size, kept=False, refused=str(error))
+            file = self._source.open(path, offer)
+            size = file.seek(0, os.SEEK_END)  # it may be another version than was offered
+            file.seek(0)
+            return Read(file, size, kept=False, refused=str(error))
         return Read(file, offer.size)
 
     def _make_way(self, device: str, path: str, held: Held, offer: Offer) -> Offer:
@@ -176,7 +189,7 @@ class DeviceCaches:
                 raise
         except BaseException:
             with suppress(CacheUnavailable):  # then the sweep does it
-                self.settle(device, path, token)
+                self._abandon(device, path, token)
             raise
         return file
 
@@ -186,6 +199,10 @@ class DeviceCaches:
             room = self._devices.reserve(device, wish, limits, place, deleted)
             if room.granted:
                 return room.place
+            if room.refused in {"busy", "room"} and self.settle(device):
+                room = self._devices.reserve(device, wish, limits, room.place, "")
+                if room.granted:
+                    return room.place
             if room.refused == "busy":
                 raise Busy(f"{wish.path} is being stored or removed on {device}")
             if room.refused:

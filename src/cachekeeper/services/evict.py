@@ -34,7 +34,7 @@ class EvictionSweep:
         evicted = settled = repaired = 0
         for device in self._devices.ids():
             limits = self._caches.limits(device)
-            settled += self._settle(device)
+            settled += self._caches.settle(device)
             repaired += self._repair(device)
             self._devices.adopt(device, limits.policy, self._now())
             ledger = self._devices.ledger(device)
@@ -50,15 +50,6 @@ class EvictionSweep:
             "blobs_collected": blobs,
             "bytes_freed": freed,
         }
-
-    def _settle(self, device: str) -> int:
-        """End what holders left that must be dead; returns how many."""
-        reserved, leaving = self._devices.overdue(device, self._now())
-        ended = sum(self._caches.settle(device, path, token) for path, token in reserved)
-        for each in leaving:
-            self._files.delete(device, each.copies)
-            ended += self._devices.release(device, each.token)
-        return ended
 
     def _repair(self, device: str) -> int:
         """Make folder and manifest name the same copies; returns how many did not.

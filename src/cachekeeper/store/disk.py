@@ -110,5 +110,8 @@ class DiskTier:
 
     def collect(self, min_age_s: float) -> tuple[int, int]:
         """Delete blobs that nothing names: (blobs, bytes)."""
-        referenced = {body.hex() for body in self._bindings.bodies()}
-        return self._blobs.collect(referenced, min_age_s)
+        return self._blobs.collect(self.named(), min_age_s)
+
+    def named(self) -> set[str]:
+        """The contents that bindings name (a scan: for maintenance)."""
+        return {body.hex() for body in self._bindings.bodies()}

@@ -9,15 +9,23 @@ from collections.abc import Callable
 from typing import Final
 
 from cachekeeper.core.policy.gdga import GDGA
+from cachekeeper.core.policy.gdsf import GDSF
+from cachekeeper.core.policy.lfu import LFU
 from cachekeeper.core.policy.lru import LRU
 from cachekeeper.core.policy.port import Policy
 from cachekeeper.core.policy.retention import Retention
+from cachekeeper.core.policy.s3fifo import S3FIFO
+from cachekeeper.core.policy.wtinylfu import WTinyLFU
 from cachekeeper.errors import InvalidInput
 
 POLICIES: Final[dict[str, Callable[[int], Policy]]] = {
     "gdga": GDGA,
-    "retention": Retention,
+    "gdsf": GDSF,
+    "s3fifo": S3FIFO,
+    "wtinylfu": WTinyLFU,
     "lru": LRU,
+    "lfu": LFU,
+    "retention": Retention,
 }
 DEFAULT: Final = "gdga"
 

@@ -59,7 +59,7 @@ class GDGA:
     def __contains__(self, key: str) -> bool:
         return key in self._held
 
-    def on_hit(self, key: str, size: int, now: float) -> Sequence[str]:  # noqa: ARG002
+    def on_hit(self, key: str, size: int, now: float) -> Sequence[str]:
         """See ``Policy.on_hit``."""
         self._count(size)
         seen = self._held[key]
@@ -78,7 +78,7 @@ class GDGA:
         key: str,
         size: int,
         now: float,
-        weight: float = 1.0,  # noqa: ARG002
+        weight: float = 1.0,
     ) -> Sequence[str] | None:
         """See ``Policy.on_insert``."""
         self._count(size)

@@ -23,7 +23,7 @@ class LRU(Admitting):
     def _take(self, key: str, size: int, now: float, weight: float) -> None:
         pass  # a new entry is the last in order already
 
-    def _read(self, key: str, size: int, now: float) -> None:  # noqa: ARG002
+    def _read(self, key: str, size: int, now: float) -> None:
         self._sizes.move_to_end(key)
 
     def _drop(self, key: str) -> None:

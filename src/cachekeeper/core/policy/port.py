@@ -10,7 +10,8 @@ and deletes the victims, which the policy has forgotten already. ``access`` does
 Sizes and the capacity are in bytes; ``used`` never exceeds ``capacity`` when a call returns. Times
 are seconds of one clock that does not go back. ``weight`` is what its owner thinks of an entry,
 above 0 and at most 1 (``Priority.weight``); policies that know no priorities leave it alone.
-Every operation costs O(log n) at most, spread over the calls.
+An entry that is looked at costs O(log n) at most, spread over the calls; a large newcomer looks
+at as many as would have to go for it.
 
 Scores are IEEE doubles made by plain arithmetic in the order that the code shows, and ties go by
 key (bytes of UTF-8), as in a sorted set of Redis: a script that does the same chooses the same

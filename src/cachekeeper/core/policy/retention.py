@@ -24,10 +24,10 @@ class Retention(Admitting):
         self._ranks: Ranked[float] = Ranked()
         self._entries: dict[str, tuple[int, float]] = {}  # accesses, weight
 
-    def _take(self, key: str, size: int, now: float, weight: float) -> None:  # noqa: ARG002
+    def _take(self, key: str, size: int, now: float, weight: float) -> None:
         self._note(key, now, 1, weight)
 
-    def _read(self, key: str, size: int, now: float) -> None:  # noqa: ARG002
+    def _read(self, key: str, size: int, now: float) -> None:
         accesses, weight = self._entries[key]
         self._note(key, now, accesses + 1, weight)
 

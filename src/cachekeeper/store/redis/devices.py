@@ -19,10 +19,11 @@ from cachekeeper.core.device import (
     Room,
     Wish,
 )
-from cachekeeper.core.policy import POLICIES
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 from cachekeeper.store.redis.layout import Layout
 
+#: The policies that are scripts as well (lua/parts/policy.lua).
+FORMS = ("gdga", "retention", "lru")
 EVENTS_KEPT = 1000
 HISTORY_S = 30 * 86400
 FOLLOWERS_KEPT = 32
@@ -149,7 +150,7 @@ class RedisDevices:
     def adopt(self, device: str, policy: str, now: float) -> int:
         """Rank by a policy what was ranked by another; returns how many entries."""
         moved = 0
-        for other in POLICIES:
+        for other in FORMS:
             old = self._c.layout.rank(device, other)
             while other != policy and (
                 some := self._run("device_adopt", device, policy, [policy, now], [old])

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from cachekeeper.core.device import PinAttempt
-from cachekeeper.core.policy import POLICIES
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
-from cachekeeper.store.redis.devices import device_keys
+from cachekeeper.store.redis.devices import FORMS, device_keys
 
 
 class RedisPins:
@@ -19,7 +18,7 @@ class RedisPins:
 
     def pin(self, device: str, path: str, quota: int) -> PinAttempt:
         """Pin a path; within the quota, if it is held."""
-        ranks = [self._c.layout.rank(device, policy) for policy in POLICIES]
+        ranks = [self._c.layout.rank(device, policy) for policy in FORMS]
         code, *rest = self._run("device_pin", device, "", [path, quota], ranks)
         return PinAttempt(code != 0, code == 1, *rest)
 

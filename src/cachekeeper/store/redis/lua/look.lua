@@ -6,7 +6,7 @@
 --         {bytes of the body, the record up to its body, the first bytes of that, incarnation now,
 --          the latest mark of a source after its as_of or '', that source}
 local record = redis.call('GET', KEYS[1])
-if not record then
+if not record or #record < HEADER_SIZE then
   return nil
 end
 local _, as_of, _, _, _, count, size, _, at = struct.unpack(HEADER, record)

@@ -13,6 +13,9 @@
 -- returns {keys removed, how many the graph forgot, whether more are due (1)}
 local time = redis.call('TIME')
 local now = math.min(tonumber(ARGV[1]), time[1] + time[2] / 1000000)
+if ARGV[4] ~= '1' then
+  redis.call('UNLINK', KEYS[5])  -- of a client with another setting, or of before it was changed
+end
 local keys = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[2])
 if #keys == 0 then
   return {0, 0, 0}

@@ -7,6 +7,9 @@ local HEADER, HEADER_SIZE, EXPIRES_AT = '>ddddI4I2I4f', 46, 24
 -- source of it was marked after its as_of. A mark raises the epoch: while the epoch is the record's
 -- as_of, no source has a later one.
 local function is_fresh(record, key, marks, clock)
+  if #record < HEADER_SIZE then
+    return false  -- an older version wrote less
+  end
   local incarnation, as_of, _, _, _, count, _, _, at = struct.unpack(HEADER, record)
   if incarnation ~= tonumber(clock[1]) then
     return false
