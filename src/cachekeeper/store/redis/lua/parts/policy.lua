@@ -60,8 +60,8 @@ end
 function gdga.value(seen, w)
   local known = redis.call('HMGET', device.figures, 'floor', 'requests', 'requested')
   local c0 = known[2] and TRIP * known[3] / known[2] or 0
-  local size = math.max(1, seen.size)
-  return tonumber(known[1] or 0) + seen.weight * w * seen.f * (size + c0) / size
+  local size, often = math.max(1, seen.size), math.sqrt(seen.f) * math.sqrt(math.sqrt(seen.f))
+  return tonumber(known[1] or 0) + seen.weight * w * often * (size + c0) / size
 end
 
 -- A ghost is asked for: it should have been held longer, or others shorter.
