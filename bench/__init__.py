@@ -12,6 +12,7 @@ from typing import Final
 BENCHES: Final = {
     "graph": "what an invalidation reaches in a large graph, beside rustworkx and networkx",
     "coherence": "stale reads under faults; what a strict invalidation costs",
+    "evict": "evicting and expiring 10,000 of a million entries, beside ZPOPMIN and UNLINK",
     "invalidate": "how many keys a second are invalidated, beside UNLINK and cashews",
     "hitratio": "what eviction policies miss on recorded accesses, beside LRU",
     "latency": "whether immediate work waits for a backlog of 50,000 background tasks",

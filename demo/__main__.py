@@ -19,6 +19,7 @@ from cachekeeper.local.table import render
 from cachekeeper.settings import PREFIX, default_state
 from demo.morning import Morning
 from demo.pace import Pace
+from demo.phone import taken_along
 from demo.readers import COMMAND
 from demo.score import Check
 from demo.screen import Screen, introduce, summarise
@@ -94,7 +95,7 @@ def _play(stage: Stage, pace: Pace, console: Console) -> list[Check]:
     morning = Morning(stage, pace)
     with Screen(console) as screen:
         tally = morning.play(screen.show)
-    verdict = morning.verdict()
+    verdict = [*morning.verdict(), taken_along(stage)]
     for fault in tally.faults[:FAULTS_SHOWN]:
         console.print(f"[red]{escape(fault)}[/]", soft_wrap=True)
     summarise(tally.proofs, verdict, console)

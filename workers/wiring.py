@@ -15,7 +15,7 @@ from cachekeeper.client.graph import open_graph
 from cachekeeper.client.queues import queue_watch
 from cachekeeper.core.ports import Tier
 from cachekeeper.core.retention import Priority
-from cachekeeper.core.strategy import STRATEGIES
+from cachekeeper.core.strategy import STRATEGIES, Strategy
 from cachekeeper.errors import BrokerUnavailable, ConfigurationError
 from cachekeeper.names import Task
 from cachekeeper.services.batch import Flusher
@@ -31,7 +31,7 @@ from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.services.retry import Retrier
 from cachekeeper.services.snapshot import GraphSnapshot
-from cachekeeper.settings import Settings
+from cachekeeper.settings import LONGEST_CLASS_S, Settings
 from cachekeeper.store.redis.dead import RedisDeadLetters
 from cachekeeper.store.redis.due import RedisDue
 from cachekeeper.store.redis.garbage import RedisGarbage
@@ -122,12 +122,15 @@ class Wiring:
         stores = self.cache.stores
         return ExpirySweep(
             expiry=stores.expiry,
-            tiers=[stores.disk, stores.redis],
-            graph=stores.graph,
             devices=stores.devices,
             caches=self.cache.device_caches,
             now=time.time,
+            invalidate=self._expired if self.settings.expiry_cascades == "invalidate" else None,
         )
+
+    def _expired(self, keys: Sequence[str]) -> None:
+        """In the background: what was derived from them is no older than it was."""
+        self.cache.invalidate(keys, strategy=Strategy.BACKGROUND, reason="it has expired")
 
     @cached_property
     def eviction_sweep(self) -> EvictionSweep:
@@ -135,8 +138,8 @@ class Wiring:
         stores = self.cache.stores
         return EvictionSweep(
             devices=stores.devices,
+            files=stores.files,
             caches=self.cache.device_caches,
-            quota=int(self.settings.device_quota),
             collect=stores.disk.collect,
             now=time.time,
         )
@@ -152,9 +155,9 @@ class Wiring:
             raise ConfigurationError("origin: prefetch needs one (CACHEKEEPER_ORIGIN)")
         return Prefetcher(
             devices=self.cache.stores.devices,
+            reports=self.cache.stores.reports,
             caches=self.cache.device_caches,
             origin=self.cache.origin,
-            load=self.cache.load_file,
             limit=self.settings.prefetch_neighbours,
         )
 
@@ -162,7 +165,9 @@ class Wiring:
     def recovery(self) -> Recovery:
         """Upkeep."""
         stores = self.cache.stores
-        longest = max(self.settings.ttl_max_s, *(p.lifetime_s for p in Priority))
+        longest = max(
+            self.settings.longest_life_s, LONGEST_CLASS_S, *(p.lifetime_s for p in Priority)
+        )
         return Recovery(
             pending=stores.pending,
             nodes=stores.nodes,

@@ -12,6 +12,7 @@
     └── RetryableError            may succeed later
         ├── CacheUnavailable      the cache server can't be reached
         ├── CacheFull             the cache server has no room for more
+        ├── DiskFull              the file system has no room for more
         ├── BrokerUnavailable     the broker can't be reached: nothing was enqueued
         ├── OriginUnavailable     the origin can't be read
         ├── Busy                  somebody else is doing just that
@@ -74,6 +75,10 @@ class CacheUnavailable(RetryableError):
 
 class CacheFull(RetryableError):
     """The cache server has no room: what was to be stored was not."""
+
+
+class DiskFull(RetryableError, OSError):
+    """The file system of the state folder has no room (setting ``disk_min_free``): nothing kept."""
 
 
 class BrokerUnavailable(RetryableError):

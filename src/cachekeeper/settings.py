@@ -11,16 +11,26 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -33,6 +43,10 @@ FILE = "_FILE"
 SECRETS = ("broker_url", "cache_url")  # they may hold passwords
 CACHE_SCHEMES = ("redis://", "rediss://", "unix://")
 DEPLOYMENT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+TTL_CLASS_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
+#: No class may let a value live longer: marks are kept for a day more than this, whatever the
+#: settings of the process say that trims them.
+LONGEST_CLASS_S = 30 * 86400.0
 
 
 def default_state() -> Path:
@@ -43,6 +57,43 @@ def default_state() -> Path:
 
 def _size(text: str) -> ByteSize:
     return ByteSize._validate(text, None)  # type: ignore[arg-type]  # pydantic offers no public parser
+
+
+DeviceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+DevicePolicy = Literal["gdga", "retention", "lru"]
+
+
+class DeviceSettings(BaseModel):
+    """What one device has of its own; the rest is as for all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quota: ByteSize | None = Field(None, ge=1)
+    headroom: ByteSize | None = Field(None, ge=0)
+    policy: DevicePolicy | None = None
+
+
+class TtlClass(BaseModel):
+    """How long values of a kind live; each access multiplies what was so far (SPEC 5)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    base_s: float = Field(gt=0, description="without an access; within ttl_min_s and ttl_max_s")
+    multiplier: float = Field(ge=1)
+    max_s: float = Field(gt=0, le=LONGEST_CLASS_S, description="with any number of accesses")
+
+    @model_validator(mode="after")
+    def _together(self) -> TtlClass:
+        if self.max_s < self.base_s:
+            raise ValueError(f"max_s {self.max_s:g} must be at least base_s {self.base_s:g}")
+        return self
+
+
+TTL_CLASSES = {
+    "media": TtlClass(base_s=86400, multiplier=1.5, max_s=604800),
+    "metadata": TtlClass(base_s=300, multiplier=2.0, max_s=3600),
+    "config": TtlClass(base_s=1800, multiplier=1.2, max_s=7200),
+}
 
 
 class Settings(BaseSettings):
@@ -97,7 +148,20 @@ class Settings(BaseSettings):
     # Lifetimes (SPEC 5) and tiers.
     ttl_default_s: int = Field(3600, ge=1)
     ttl_min_s: int = Field(60, ge=1)
-    ttl_max_s: int = Field(86400, ge=1)
+    ttl_max_s: int = Field(86400, ge=1, description="at the fill; a class may extend it")
+    ttl_classes: dict[str, TtlClass] = Field(
+        default_factory=TTL_CLASSES.copy,
+        description="by name; those given are added, or change what they name of those that ship",
+    )
+    ttl_jitter: float = Field(
+        0.1, ge=0, le=0.1, description="lives are shorter by up to this share"
+    )
+    early_refresh_beta: float = Field(
+        0, ge=0, le=100, description="0: no value is made anew before it expires; 1: as a rule"
+    )
+    expiry_cascades: Literal["leave", "invalidate"] = Field(
+        "leave", description="what becomes of what was derived from a value that has expired"
+    )
     memory_bytes: ByteSize = Field(
         _size("64MiB"), ge=0, description="values in memory, with all that is kept about them"
     )
@@ -108,6 +172,15 @@ class Settings(BaseSettings):
     # Devices (SPEC 6) and prefetch (SPEC 7).
     device_quota: ByteSize = Field(_size("1GiB"), ge=1)
     device_headroom: ByteSize | None = Field(None, ge=0, description="none: min(100 MiB, 10 %)")
+    device_host: str = Field("127.0.0.1", description="where devices reach their endpoint")
+    device_port: int = Field(8440, ge=0, le=65535, description="0: no endpoint for devices")
+    device_policy: DevicePolicy = Field("gdga", description="which file goes first")
+    devices: dict[DeviceId, DeviceSettings] = Field(
+        default_factory=dict, description="by device id: quota, headroom, policy of its own"
+    )
+    disk_min_free: ByteSize = Field(
+        _size("1GiB"), ge=0, description="left free on the file system of the state folder"
+    )
     prefetch_neighbours: int = Field(2, ge=0, le=16, description="files fetched after a read")
 
     # Beat (SPEC 8).
@@ -130,12 +203,30 @@ class Settings(BaseSettings):
             raise ValueError(f"must begin with one of {', '.join(CACHE_SCHEMES)}")
         return url
 
+    @field_validator("ttl_classes", mode="before")
+    @classmethod
+    def _with_those_that_ship(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given  # for pydantic to refuse
+        for name in given:
+            if not re.fullmatch(TTL_CLASS_PATTERN, str(name)):
+                raise ValueError(f"the name {name!r} must match {TTL_CLASS_PATTERN}")
+        made: dict[str, Any] = dict(TTL_CLASSES)
+        for name, fields in given.items():
+            ships = TTL_CLASSES.get(name)
+            changes = ships is not None and isinstance(fields, dict)
+            made[name] = {**ships.model_dump(), **fields} if ships and changes else fields
+        return made
+
     @model_validator(mode="after")
     def _together(self) -> Settings:
         if not self.ttl_min_s <= self.ttl_default_s <= self.ttl_max_s:
             raise ValueError("ttl_default_s must lie between ttl_min_s and ttl_max_s")
-        if self.headroom >= self.device_quota:
-            raise ValueError("device_headroom must be smaller than device_quota")
+        for device in ("", *self.devices):
+            quota, headroom, _ = self.limits_of(device)
+            if headroom >= quota:
+                whose = f" (devices.{device})" if device else ""
+                raise ValueError(f"device_headroom must be smaller than device_quota{whose}")
         return self
 
     @property
@@ -144,11 +235,18 @@ class Settings(BaseSettings):
         return self.lease_s + self.lease_drift_s
 
     @property
-    def headroom(self) -> int:
-        """Bytes that an eviction frees beyond the request (SPEC 6)."""
-        if self.device_headroom is not None:
-            return int(self.device_headroom)
-        return min(100 * 1024 * 1024, int(self.device_quota) // 10)
+    def longest_life_s(self) -> float:
+        """The longest that a value of the tiers may live, extended or not."""
+        return max(self.ttl_max_s, *(each.max_s for each in self.ttl_classes.values()))
+
+    def limits_of(self, device: str) -> tuple[int, int, DevicePolicy]:
+        """Quota, headroom and policy of a device: as for all, but for what it has of its own."""
+        own = self.devices.get(device, DeviceSettings())
+        quota = int(self.device_quota if own.quota is None else own.quota)
+        headroom = self.device_headroom if own.headroom is None else own.headroom
+        if headroom is None:
+            headroom = ByteSize(min(100 * 1024 * 1024, quota // 10))
+        return quota, int(headroom), own.policy or self.device_policy
 
     @classmethod
     def settings_customise_sources(
@@ -208,6 +306,8 @@ def load(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_say(e) for e in error.errors())) from None
+    except SettingsError as error:  # a table that is no JSON in a variable
+        raise ConfigurationError(str(error)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{CONFIG}: {path} is no TOML: {error}") from None
 
@@ -221,7 +321,8 @@ def nearest(name: str, known: set[str]) -> str:
 def _say(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] == "extra_forbidden":
-        return f"{name}: unknown setting{nearest(name, set(Settings.model_fields))}"
+        fields = TtlClass.model_fields if len(error["loc"]) > 1 else Settings.model_fields
+        return f"{name}: unknown setting{nearest(str(error['loc'][-1]), set(fields))}"
     if name in SECRETS:
         return f"{name}: {error['msg']}"  # what was given may hold a password
     return f"{name}: {error['msg']} (given {error['input']!r})" if error["loc"] else error["msg"]

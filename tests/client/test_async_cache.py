@@ -57,6 +57,9 @@ class TestTheRest:
                 phone = cache.device("phone")
                 assert (await phone.get("a.jpg")).body == b"photo"
                 assert (await phone.ledger()).used == len(b"photo")
+                assert await phone.pin("a.jpg") == len(b"photo")
+                assert await phone.pins() == {"a.jpg": len(b"photo")}
+                assert await phone.unpin("a.jpg")
 
         run(main)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import random
 import threading
 import time
-from collections.abc import Callable
+import uuid
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,21 +14,43 @@ from typing import Any
 
 import pytest
 
+from cachekeeper.client.content import FileSource
 from cachekeeper.client.stores import Stores, open_stores
-from cachekeeper.core.device import DEMAND, PREFETCH
+from cachekeeper.core.device import DEMAND, PREFETCH, Limits, Place, Wish
 from cachekeeper.core.request import make_request
 from cachekeeper.core.retention import DAY_S, Priority
-from cachekeeper.core.stamps import Entry, Moment, Stamp
-from cachekeeper.errors import Busy, OriginMissing, QuotaExceeded
+from cachekeeper.core.stamps import Entry, Stamp
+from cachekeeper.errors import Busy, QuotaExceeded
+from cachekeeper.origin.folder import FolderOrigin
 from cachekeeper.services.device import RESERVATION_S, DeviceCaches
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.settings import Settings
-from cachekeeper.store.blobs import aside
 
 QUOTA = 10_000
 HEADROOM = 1_000
+SMALL = 2_000  # larger files are streamed
 DEVICE = "anna-phone"
 RACE_S = 1.2
+
+
+class Library:
+    """Files of a real folder, written like entries of a dictionary."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+
+    def __setitem__(self, path: str, body: bytes) -> None:
+        new = self.folder / f".{path}.{threading.get_ident()}"  # of this thread
+        new.write_bytes(body)
+        new.replace(self.folder / path)
+
+    def __getitem__(self, path: str) -> bytes:
+        return (self.folder / path).read_bytes()
+
+    def update(self, **files: bytes) -> None:
+        for path, body in files.items():
+            self[path] = body
 
 
 @dataclass
@@ -36,30 +58,45 @@ class Host:
     """The devices of a host over a real server and real files, with a clock that we move."""
 
     stores: Stores
+    folder: Path
+    limits: Limits = field(default_factory=lambda: Limits(QUOTA, HEADROOM, "retention"))
     ahead_s: float = 0
-    origin: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.caches = self.opened(self.load)
+        self.origin = Library(self.folder)
+        self.source = FileSource(
+            origin=FolderOrigin(self.folder),
+            load=self.load,
+            redis=self.stores.redis,
+            disk=self.stores.disk,
+            blobs=self.stores.blobs,
+            marks=self.stores.marks,
+            small=SMALL,
+            ttl_s=60,
+        )
+        self.caches = self.opened()
 
-    def opened(self, load: Callable[[str], Entry]) -> DeviceCaches:
+    def opened(self) -> DeviceCaches:
         """Another opener of the same devices."""
         return DeviceCaches(
             devices=self.stores.devices,
             files=self.stores.files,
-            load=load,
-            quota=QUOTA,
-            headroom=HEADROOM,
+            source=self.source,
+            limits=lambda _: self.limits,
             now=self.now,
         )
+
+    def keep(self, path: str, priority: Priority, by: str) -> None:
+        """Have the device hold a file."""
+        self.caches.fetch(DEVICE, path, priority, by)
 
     @property
     def sweep(self) -> EvictionSweep:
         """What beat runs."""
         return EvictionSweep(
             devices=self.stores.devices,
+            files=self.stores.files,
             caches=self.caches,
-            quota=QUOTA,
             collect=self.stores.disk.collect,
             now=self.now,
         )
@@ -68,16 +105,9 @@ class Host:
         return time.time() + self.ahead_s
 
     def load(self, path: str) -> Entry:
-        """What the tiers would give: a value as of now."""
+        """What the tiers would give of a small file: a value as of now."""
         as_of = self.stores.marks.now()
-        try:
-            return self.made(self.origin[path], as_of)
-        except KeyError:
-            raise OriginMissing(path) from None
-
-    def made(self, body: bytes, as_of: Moment) -> Entry:
-        """A value as of a moment."""
-        return Entry(body, Stamp(as_of), self.now(), self.now() + 60)
+        return Entry(self.source._origin.read(path), Stamp(as_of), self.now(), self.now() + 60)
 
     def edit(self, path: str, body: bytes) -> None:
         """Change a file and invalidate it."""
@@ -98,12 +128,17 @@ class Host:
         assert ledger.used == sum(held.size for held in manifest.values())
         assert ledger.used == self.on_disk()
         assert ledger.used <= QUOTA
+        copies = {held.copy: held.size for held in manifest.values()}
+        assert copies == self.stores.files.sizes(DEVICE)
+        for held in manifest.values():
+            assert self.stores.blobs.size(held.sha256) == held.size
 
 
 @pytest.fixture
 def host(server_url: str, deployment: str, tmp_path: Path) -> Host:
     settings = Settings(state=tmp_path / "state", deployment=deployment)
-    return Host(open_stores(settings, server_url, lambda *_: True))
+    stores = open_stores(settings, server_url, lambda *_: True)
+    return Host(stores, tmp_path / "origin")
 
 
 @pytest.fixture(autouse=True)
@@ -189,7 +224,7 @@ def test_a_file_lives_on_a_device_as_long_as_its_priority_says(
     host: Host, priority: Priority, days: int
 ) -> None:
     host.origin["a"] = b"body"
-    host.caches.keep(DEVICE, "a", host.load("a"), priority, DEMAND)
+    host.keep("a", priority, DEMAND)
     host.ahead_s = days * DAY_S - 60
     assert host.caches.expire(DEVICE) == []
     host.ahead_s = days * DAY_S + 60
@@ -211,7 +246,7 @@ def test_what_is_predicted_takes_no_room_from_what_is_worth_more(host: Host) -> 
         host.caches.get(DEVICE, str(i))
     host.origin["guess"] = b"g" * 1000
     with pytest.raises(QuotaExceeded):
-        host.caches.keep(DEVICE, "guess", host.load("guess"), Priority.LOW, PREFETCH)
+        host.keep("guess", Priority.LOW, PREFETCH)
     assert len(host.stores.devices.manifest(DEVICE)) == 10
     host.check()
 
@@ -219,27 +254,25 @@ def test_what_is_predicted_takes_no_room_from_what_is_worth_more(host: Host) -> 
 def test_what_was_predicted_and_never_read_goes_before_what_was_read_once(host: Host) -> None:
     """An hour of age is worth less than one access: 0.4 * 1 h / 30 d < 0.2 / 100."""
     host.origin.update(read=b"r" * 100, guess=b"g" * 100)
-    host.caches.keep(DEVICE, "read", host.load("read"), Priority.LOW, DEMAND)
+    host.keep("read", Priority.LOW, DEMAND)
     host.ahead_s = 3600
-    host.caches.keep(DEVICE, "guess", host.load("guess"), Priority.LOW, PREFETCH)
+    host.keep("guess", Priority.LOW, PREFETCH)
     assert host.caches.evict(DEVICE, 1) == ["guess"]
 
 
 def test_a_failed_store_leaves_the_last_good_copy_and_no_reservation(host: Host) -> None:
     host.edit("a", b"good")
     host.caches.get(DEVICE, "a")
-    (target,) = host.stores.files.folder_of(DEVICE).iterdir()
-    aside = target.with_name("aside")
-    target.rename(aside)
-    (target / "in the way").mkdir(parents=True)  # renaming a file over this must fail
-    with pytest.raises(OSError, match="directory"):
-        host.caches.keep(DEVICE, "a", host.load("a"), Priority.LOW, DEMAND)
-    (target / "in the way").rmdir()
-    target.rmdir()
-    aside.rename(target)
-    host.ahead_s = RESERVATION_S + 1
-    host.sweep.run()
-    assert copy_of(host, b"good") == b"good"
+    host.edit("a", b"new and never there")
+
+    def broken(*_: object) -> bool:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(host.stores.files), "link", broken)
+        with pytest.raises(OSError, match="broken"):
+            host.keep("a", Priority.LOW, DEMAND)
+    assert copy_of(host) == b"good"
     host.check()
 
 
@@ -259,17 +292,19 @@ def test_what_is_let_go_counts_until_its_file_is_gone(host: Host) -> None:
         host.caches.get(DEVICE, "a")
         assert host.caches.evict(DEVICE, 1) == ["a"]
         host.caches.get(DEVICE, "a")
+        host.edit("a", b"b" * 300)  # beside the new copy, until that is committed
+        host.caches.get(DEVICE, "a")
         host.ahead_s = 3 * DAY_S + 1
         assert host.caches.expire(DEVICE) == ["a"]
-    assert counted == [500, 500]
+    assert counted == [500, 500 + 300, 300]
     host.check()
 
 
 def test_a_path_that_is_being_stored_is_busy_for_others_and_delivered_to_them(host: Host) -> None:
     host.origin["a"] = b"body"
-    assert host.stores.devices.reserve(DEVICE, "a", 4, QUOTA, "token", host.now() + 60) == 0
+    assert reserved(host, "a", 4)
     with pytest.raises(Busy):
-        host.caches.keep(DEVICE, "a", host.load("a"), Priority.LOW, DEMAND)
+        host.keep("a", Priority.LOW, DEMAND)
     read = host.caches.get(DEVICE, "a")
     assert (read.body, read.kept) == (b"body", False)
 
@@ -279,56 +314,70 @@ def test_what_a_killed_process_reserved_comes_back(host: Host, held_before: bool
     if held_before:
         host.edit("a", b"good")
         host.caches.get(DEVICE, "a")
-    devices = host.stores.devices
-    assert devices.reserve(DEVICE, "a", 6000, QUOTA, "dead", host.now() + RESERVATION_S) == 0
-    host.stores.files.put(DEVICE, "a", b"h" * 6000)  # and here it was killed
+    token = reserved(host, "a", 6000)
+    host.stores.files.link(DEVICE, token, host.stores.blobs.put(b"h" * 6000))  # and was killed
     assert host.sweep.run()["reservations_settled"] == 0  # not before its time
     host.ahead_s = RESERVATION_S + 1
     assert host.sweep.run()["reservations_settled"] == 1
-    assert copy_of(host, b"good") == (b"good" if held_before else None)
+    assert copy_of(host) == (b"good" if held_before else None)
     host.check()
 
 
-def test_what_a_killed_process_had_put_down_is_not_taken_for_what_the_manifest_says(
-    host: Host,
-) -> None:
-    """A slow fetch of the old content, overtaken by an edit, puts its file and is killed."""
-    host.edit("a", b"old")
-    overtaken = host.load("a")
-    host.edit("a", b"new")
+def test_what_a_killed_process_was_deleting_is_deleted(host: Host) -> None:
+    host.origin.update(a=b"a" * 100, b=b"b" * 200)
     host.caches.get(DEVICE, "a")
-    host.stores.devices.reserve(DEVICE, "a", 3, QUOTA, "dead", host.now() + RESERVATION_S)
-    host.stores.files.put(DEVICE, "a", overtaken.body)  # and here it was killed
-    assert host.caches.get(DEVICE, "a").body == b"new"
+    host.caches.get(DEVICE, "b")
+    token = uuid.uuid4().hex
+    limits, deadline = host.limits, host.now() + RESERVATION_S
+    gone = host.stores.devices.evict(DEVICE, 1, token, deadline, limits)  # and was killed
+    assert (gone.paths, gone.bytes) == (("a",), 100)
+    assert host.stores.devices.ledger(DEVICE).reserved == 100
+    host.ahead_s = RESERVATION_S + 1
+    assert host.sweep.run()["reservations_settled"] == 1
+    host.check()
 
 
 def test_a_store_whose_reservation_ran_out_gives_way(host: Host) -> None:
     """Its holder was stopped for longer than a reservation lasts, and the sweep tidied up."""
     host.origin["a"] = b"a" * 100
-    files, put = host.stores.files, host.stores.files.put
+    link = host.stores.files.link
 
-    def slow(device: str, path: str, body: bytes) -> str:
+    def slow(*given: str) -> bool:
+        linked = link(*given)
         host.ahead_s += RESERVATION_S + 1
         host.sweep.run()
-        return put(device, path, body)
+        return linked
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(files), "put", lambda _, *given: slow(*given))
-        host.caches.get(DEVICE, "a")
+        patch.setattr(type(host.stores.files), "link", lambda _, *given: slow(*given))
+        read = host.caches.get(DEVICE, "a")
+    assert (read.body, read.kept) == (b"a" * 100, False)
     host.check()
 
 
-def test_a_link_that_a_killed_process_left_is_no_obstacle(host: Host) -> None:
-    """Killed between link and rename; in a container the next process even has the same id."""
-    host.edit("a", b"old")
+def test_a_copy_that_nothing_names_goes_with_the_sweep(host: Host) -> None:
+    """Its maker was stopped until its reservation had passed, and killed before it could clean."""
+    host.origin["a"] = b"good"
     host.caches.get(DEVICE, "a")
-    (target,) = host.stores.files.folder_of(DEVICE).iterdir()
-    target.with_name(aside(target.name)).hardlink_to(target)
-    host.edit("a", b"new")
-    assert host.caches.get(DEVICE, "a").kept
+    stray = uuid.uuid4().hex
+    host.stores.files.link(DEVICE, stray, host.stores.blobs.put(b"never committed"))
+    assert host.sweep.run()["copies_repaired"] == 1
+    assert host.caches.get(DEVICE, "a").hit
     host.check()
-    target.with_name(aside(target.name)).hardlink_to(target)
-    host.caches.evict(DEVICE, 1)
+
+
+def test_an_entry_whose_file_is_gone_is_read_anew_or_goes_with_the_sweep(host: Host) -> None:
+    host.origin.update(a=b"a" * 100, b=b"b" * 100)
+    for path in "ab":
+        host.caches.get(DEVICE, path)
+    for file in host.stores.files.folder_of(DEVICE).iterdir():
+        file.unlink()
+    read = host.caches.get(DEVICE, "a")
+    assert (read.body, read.hit, read.kept) == (b"a" * 100, False, True)
+    counters = host.stores.devices.ledger(DEVICE).counters
+    assert (counters["hits"], counters["misses"]) == (0, 3)
+    assert host.sweep.run()["copies_repaired"] == 1
+    assert set(host.stores.devices.manifest(DEVICE)) == {"a"}
     host.check()
 
 
@@ -342,7 +391,7 @@ def test_the_bytes_on_disk_never_exceed_the_quota_while_many_read_at_once(host: 
 
     def read(seed: int) -> int:
         mine, kept = random.Random(seed), 0
-        caches = host.opened(host.load)
+        caches = host.opened()
         while time.monotonic() < end:
             path = f"f{mine.randrange(60)}"
             if mine.random() < 0.1:
@@ -396,6 +445,19 @@ def test_two_sweeps_and_readers_at_once_leave_the_blobs_that_are_needed(host: Ho
     host.check()
 
 
-def copy_of(host: Host, content: bytes) -> bytes | None:
-    """What the device holds of a content under the path "a"."""
-    return host.stores.files.get(DEVICE, "a", hashlib.sha256(content).hexdigest())
+def copy_of(host: Host) -> bytes | None:
+    """What the device holds under the path "a"."""
+    held = host.stores.devices.entry(DEVICE, "a")
+    file = host.stores.files.open(DEVICE, held.copy) if held else None
+    if file is None:
+        return None
+    with file:
+        return file.read()
+
+
+def reserved(host: Host, path: str, size: int) -> str:
+    """Reserve bytes as a process does that is killed then; returns the token."""
+    token = uuid.uuid4().hex
+    wish = Wish(path, size, token, DEMAND, 0.5, host.now(), host.now() + RESERVATION_S)
+    assert host.stores.devices.reserve(DEVICE, wish, host.limits, Place(), "").granted
+    return token

@@ -18,7 +18,7 @@ from cachekeeper.core.request import make_request
 from cachekeeper.errors import ConfigurationError
 from cachekeeper.services import preview
 from cachekeeper.settings import Settings
-from cachekeeper.store.redis.values import RedisExpiry
+from cachekeeper.store.redis.expiry import RedisExpiry
 from cachekeeper.testing import MemoryCache
 from tests.contract.conftest import but
 from workers.wiring import Wiring

@@ -307,3 +307,12 @@ def test_sources_are_kept_as_they_are_and_in_order(shelf: Shelf) -> None:
     back = shelf.tier.read(shelf.key())
     assert back is not None
     assert back.entry.stamp.sources == sources
+
+
+def test_a_record_too_short_to_be_one_of_this_version_is_none(site: Site) -> None:
+    shelf, stores = Shelf(site, site.stores.redis), site.stores
+    name = stores.connection.layout.value(shelf.key())
+    stores.connection.redis.set(name, b"\0" * 40, ex=60)
+    assert stores.redis.look(shelf.key()) is None
+    assert shelf.tier.read(shelf.key()) is None
+    assert not stores.connection.redis.exists(name)

@@ -14,7 +14,6 @@ from cachekeeper.core.stamps import Entry, Found, Stamp, source_of_key
 from cachekeeper.services.expire import CHUNK
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.marks import RedisMarks
-from cachekeeper.store.redis.values import RedisExpiry
 from tests.support import wait_until
 from workers.wiring import Wiring
 
@@ -63,7 +62,7 @@ def test_the_expiry_sweep_takes_all_that_is_due_however_much(
     fill(stores, "file:kept")
     wait_until(lambda: stores.redis.read(f"file:{many - 1}") is None)
     assert wiring.expiry_sweep.run()["entries"] == many
-    assert RedisExpiry(stores.connection).due(time.time() + 1e6, 10_000) == ["file:kept"]
+    assert stores.expiry.due(time.time() + 1e6, 10_000) == ["file:kept"]
     assert stores.redis.read("file:kept") is not None
 
 
@@ -76,25 +75,14 @@ def test_the_expiry_sweep_prunes_the_graph_of_what_it_took(wiring: Wiring, store
     assert stores.graph.dependents("file:a") == []
 
 
-def test_what_was_filled_again_stays_in_the_order_of_expiry(stores: Stores) -> None:
-    """Between the look and the clearing up: or nobody would ever sweep it."""
-    expiry = RedisExpiry(stores.connection)
+def test_what_was_filled_again_stays_in_the_order_of_expiry(wiring: Wiring, stores: Stores) -> None:
     fill(stores, "file:a", lifetime_s=0.01)
     fill(stores, "file:b", lifetime_s=0.01)
-    wait_until(lambda: len(expiry.due(time.time(), 10)) == 2)
-    due = expiry.due(time.time(), 10)
+    wait_until(lambda: len(stores.expiry.due(time.time(), 10)) == 2)
     fill(stores, "file:b", lifetime_s=60)
-    expiry.forget(due, time.time())
-    assert expiry.due(time.time() + 3600, 10) == ["file:b"]
-
-
-def test_clearing_up_some_keys_leaves_the_others_that_are_due(stores: Stores) -> None:
-    expiry = RedisExpiry(stores.connection)
-    for name in ("a", "b", "c"):
-        fill(stores, f"file:{name}", lifetime_s=0.01)
-    wait_until(lambda: len(expiry.due(time.time(), 10)) == 3)
-    expiry.forget(["file:b"], time.time())
-    assert expiry.due(time.time(), 10) == ["file:a", "file:c"]
+    assert wiring.expiry_sweep.run()["entries"] == 1
+    assert stores.expiry.due(time.time() + 3600, 10) == ["file:b"]
+    assert stores.redis.present(["file:b"]) == stores.disk.present(["file:b"]) == ["file:b"]
 
 
 def test_the_lazy_sweep_takes_the_stale_bytes_and_leaves_a_refill(

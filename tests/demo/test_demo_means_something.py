@@ -13,7 +13,7 @@ from tests.demo.broken_reader import BROKEN
 from tests.demo.conftest import Checked
 from tests.demo.runs import SHORT, Ended, ended
 
-CHECKS = 14
+CHECKS = 15
 HELD = "every check holds"
 #: What is said of a tier that shows content from before an invalidation.
 FAULTS = ("still serves the old", "served the old", "is not fresh")

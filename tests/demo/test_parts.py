@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -182,7 +183,7 @@ def test_the_figures_that_are_asked_for() -> None:
 
 def test_the_quota_is_checked_against_the_disk_not_the_ledger(tmp_path: Path) -> None:
     files = files_of(tmp_path)
-    files.put("phone", "a.jpg", b"x" * 600)
+    assert files.link("phone", uuid.uuid4().hex, Blobs(tmp_path / "blobs").put(b"x" * 600))
     with QuotaGauge(files, ["phone", "tv"], quota=1000) as gauge:
         wait_until(lambda: gauge.now["phone"] == 600)
         assert gauge.exceeded == []

@@ -15,7 +15,7 @@ import pytest
 from cachekeeper import Cache
 from cachekeeper.names import QUEUES
 from cachekeeper.settings import PREFIX, Settings
-from cachekeeper.store.redis.values import RedisExpiry
+from cachekeeper.store.redis.expiry import RedisExpiry
 from tests.support import fresh_deployment
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cachekeeper.errors import InvalidInput, OriginMissing
+from cachekeeper.errors import InvalidInput, OriginMissing, QuotaExceeded
 from tests.fundamentals.conftest import Open
 from tests.support import wait_until
 
@@ -91,6 +91,22 @@ def test_making_room_makes_a_little_more(service: Open, films: list[str]) -> Non
     phone.get(films[5])
     assert phone.ledger().used == 30 * KIB
     wait_until(lambda: phone.ledger().reserved == 0)
+
+
+def test_what_is_pinned_stays_whatever_else_is_read(service: Open, films: list[str]) -> None:
+    """Pins take from the quota, and never more than it has."""
+    phone = service(device_quota=30 * KIB, device_headroom=0).device("hannas-phone")
+    assert phone.pin(films[0]) == 10 * KIB
+    for path in films:
+        phone.get(path)
+    assert phone.get(films[0]).hit
+    assert phone.pins() == {films[0]: 10 * KIB}
+    phone.pin(films[1])
+    phone.pin(films[2])
+    with pytest.raises(QuotaExceeded, match="beside what is pinned"):
+        phone.pin(films[3])
+    phone.unpin(films[0])
+    assert phone.pin(films[3]) == 10 * KIB
 
 
 def test_a_device_asks_for_what_there_is(service: Open) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cachekeeper.core.device import DEMAND, PREFETCH, Held
+from cachekeeper.core.device import DEMAND, HIT, PREFETCH, Held, Limits, Place, Wish
 from cachekeeper.core.retention import Priority, rank, score
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.devices import RedisDevices
@@ -19,6 +19,7 @@ from tests.support import fresh_deployment
 
 DAY = 24 * 3600
 START = 1_700_000_000
+LIMITS = Limits(quota=10**6, headroom=0, policy="retention")
 WEIGHTS = {"critical": 1.0, "high": 0.8, "medium": 0.5, "low": 0.2}
 
 moments = st.integers(0, 29 * DAY) | st.floats(0, 29 * DAY, width=32)
@@ -127,7 +128,7 @@ def test_the_server_evicts_the_very_files_that_sorting_by_the_score_would(
     for i, file in enumerate(held):
         take_in(devices, device, f"f{i}", file, incarnation)
     for at, path in sorted((at, f"f{i}") for i, file in enumerate(held) for at in file.reads):
-        assert devices.access(device, path, START + at).held is not None
+        assert devices.access(device, path, START + at, LIMITS.policy).state == HIT
 
     now = START + 7 * DAY
     scores = {f"f{i}": worth(file, now) for i, file in enumerate(held)}
@@ -140,34 +141,36 @@ def test_the_server_evicts_the_very_files_that_sorting_by_the_score_would(
         expected.append(path)
         named += held[int(path[1:])].size
 
-    victims = devices.evict(device, wanted, "token", now + 60, None)
-    assert victims == expected
+    victims = devices.evict(device, wanted, "token", now + 60, LIMITS)
+    assert list(victims.paths) == expected
+    assert victims.bytes == named
     ledger = devices.ledger(device)
     assert ledger.reserved == named  # until their files are deleted
     assert ledger.used == sum(file.size for file in held) - named
-    for path in victims:
-        assert devices.release(device, path, "token")
+    assert devices.release(device, "token") == bool(expected)
     assert devices.ledger(device).reserved == 0
-    assert set(devices.manifest(device)) == set(scores) - set(victims)
+    assert set(devices.manifest(device)) == set(scores) - set(victims.paths)
 
 
 def take_in(devices: RedisDevices, device: str, path: str, file: Kept, incarnation: int) -> None:
     """Reserve and commit, as a fetch does."""
     filled = START + float(file.filled)
-    lifetime = filled + 30 * DAY
-    entry = Held(
-        "0" * 64,
-        file.size,
-        incarnation,
-        0,
-        ("k:file:x",),
-        file.priority,
-        filled,
-        lifetime,
-        file.by,
+    held = Held(
+        sha256="0" * 64,
+        size=file.size,
+        incarnation=incarnation,
+        as_of=0,
+        sources=("k:file:x",),
+        priority=file.priority,
+        filled=filled,
+        expires=filled + 30 * DAY,
+        by=file.by,
+        copy=f"copy-of-{path}",
     )
-    assert devices.reserve(device, path, file.size, 10**6, "token", filled + 60) == 0
-    assert devices.commit(device, path, "token", entry)
+    wish = Wish(path, file.size, "token", file.by, file.priority.weight, filled, filled + 60)
+    room = devices.reserve(device, wish, LIMITS, Place(), "")
+    assert room.granted
+    assert devices.commit(device, path, "token", held, room.place, LIMITS) == ""
 
 
 def worth(file: Kept, now: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 import redis
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.client.devices import open_devices
 from cachekeeper.core.dead import Kind, Letter
-from cachekeeper.core.device import PREFETCH
+from cachekeeper.core.device import PREFETCH, DeviceState
 from cachekeeper.names import ROUTES, Task
 from tasks.prefetch import RETRIES
 from tests.support import wait_until
@@ -49,19 +51,43 @@ def test_what_is_held_is_not_fetched_again(run: Run, pictures: list[str]) -> Non
     assert run(Task.PREFETCH, **fields) == {"fetched": []}
 
 
+@pytest.mark.parametrize(
+    ("state", "fetches"),
+    [
+        (DeviceState(metered=False, battery=None, charging=False), True),
+        (DeviceState(metered=True, battery=None, charging=True), False),
+        (DeviceState(metered=False, battery=19, charging=False), False),
+        (DeviceState(metered=False, battery=19, charging=True), True),
+        (DeviceState(metered=False, battery=20, charging=False), True),
+    ],
+)
+def test_a_device_that_is_metered_or_low_on_battery_is_spared(
+    cache: Cache, run: Run, pictures: list[str], state: DeviceState, fetches: bool
+) -> None:
+    open_devices(cache).reporter.record("phone", "12345678", [], state)
+    fetched = run(Task.PREFETCH, device="phone", path=pictures[0])
+    assert fetched == {"fetched": pictures[1:3] if fetches else []}
+
+
 def test_what_was_often_read_next_comes_first(cache: Cache, run: Run, pictures: list[str]) -> None:
-    devices = cache.stores.devices
     for _ in range(2):
-        devices.saw_follow(pictures[0], pictures[8])
+        follow(cache, pictures[0], pictures[8])
     learnt = run(Task.PREFETCH, device="phone", path=pictures[0])
     assert learnt == {"fetched": [pictures[8], pictures[1]]}
+
+
+def follow(cache: Cache, before: str, path: str) -> None:
+    """Have some device look for one file after another."""
+    device = f"tv-{uuid.uuid4().hex}"
+    for each in (before, path):
+        cache.stores.devices.access(device, each, 0, "lru")
 
 
 def test_what_was_learnt_ages_and_is_forgotten(
     wiring: Wiring, run: Run, pictures: list[str]
 ) -> None:
     devices = wiring.cache.stores.devices
-    devices.saw_follow(pictures[0], pictures[1])
+    follow(wiring.cache, pictures[0], pictures[1])
     assert run(Task.DECAY_MODEL) == {"paths": 1}
     assert devices.followers(pictures[0]) == {pictures[1]: 0.5}
     for _ in range(2):
@@ -75,7 +101,7 @@ class TestASmallDevice:
     @pytest.fixture
     def given(self) -> dict[str, object]:
         """See the class."""
-        return {"device_quota": 250, "device_headroom": 0}
+        return {"device_quota": 250, "device_headroom": 0, "device_policy": "retention"}
 
     def test_a_prediction_evicts_nothing_that_was_asked_for(
         self, cache: Cache, run: Run, pictures: list[str]

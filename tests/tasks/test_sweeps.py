@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
 from cachekeeper.client.cache import FLUSH, Cache
-from cachekeeper.core.device import DEMAND, Held
+from cachekeeper.core.device import DEMAND, Place, Wish
 from cachekeeper.core.retention import Priority
 from cachekeeper.core.stamps import Entry, Found, Stamp
 from cachekeeper.core.strategy import STRATEGIES, Strategy
@@ -41,7 +42,7 @@ class TestExpiry:
 
         figures = run(Task.SWEEP_EXPIRED)
 
-        assert figures == {"entries": 1, "nodes_pruned": 1, "device_files": 0}
+        assert figures == {"entries": 1, "nodes_pruned": 1, "cascaded": 0, "device_files": 0}
         for tier in tiers:
             assert tier.present(["photo:old", "photo:new"]) == ["photo:new"]
         assert "photo:old" not in graph.nodes()
@@ -66,23 +67,15 @@ class TestExpiry:
 
 def age(wiring: Wiring, device: str, path: str) -> None:
     """Store a device's file once more, as if its lifetime had passed a moment ago."""
-    devices, now = wiring.cache.stores.devices, time.time()
-    held = devices.entry(device, path)
+    caches, now = wiring.cache.device_caches, time.time()
+    held = wiring.cache.stores.devices.entry(device, path)
     assert held is not None
-    devices.reserve(device, path, held.size, QUOTA, "token", now + 60)
-    lifetime = Priority.MEDIUM.lifetime_s
-    old = Held(
-        sha256=held.sha256,
-        size=held.size,
-        incarnation=held.incarnation,
-        as_of=held.as_of,
-        sources=held.sources,
-        priority=Priority.MEDIUM,
-        filled=now - lifetime - 1,
-        expires=now - 1,
-        by=DEMAND,
-    )
-    assert devices.commit(device, path, "token", old)
+    assert caches.forget(device, path, held.copy) is False, "it is there"
+    wiring.cache.stores.files.delete(device, [held.copy])
+    assert caches.forget(device, path, held.copy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(caches, "_now", lambda: now - Priority.MEDIUM.lifetime_s - 1)
+        caches.get(device, path)
 
 
 class TestLazy:
@@ -136,9 +129,11 @@ class TestEviction:
         assert run(Task.SWEEP_DEVICES)["evicted"] == 0, "below the mark nothing goes"
 
     def test_the_reservation_of_one_that_died_is_given_back(self, wiring: Wiring, run: Run) -> None:
-        devices = wiring.cache.stores.devices
-        devices.reserve("phone", "dead", 100, QUOTA, "token", time.time() - 1)
-        devices.reserve("phone", "alive", 200, QUOTA, "token", time.time() + 60)
+        devices, now = wiring.cache.stores.devices, time.time()
+        limits = wiring.cache.device_caches.limits("phone")
+        for path, size, deadline in (("dead", 100, now - 1), ("alive", 200, now + 60)):
+            wish = Wish(path, size, uuid.uuid4().hex, DEMAND, 0.5, now, deadline)
+            assert devices.reserve("phone", wish, limits, Place(), "").granted
         assert run(Task.SWEEP_DEVICES)["reservations_settled"] == 1
         assert devices.ledger("phone").reserved == 200
 
@@ -148,7 +143,7 @@ class TestEviction:
         photos = cache.namespace("photo", on_disk=True)
         photos.loader(lambda name: name.encode())
         photos.get("named")
-        blobs = wiring.cache.stores.files._blobs
+        blobs = wiring.cache.stores.blobs
         blobs.put(b"orphan")
         assert run(Task.SWEEP_DEVICES)["blobs_collected"] == 0, "too young to judge"
         long_ago = time.time() - BLOB_AGE_S - 1

@@ -25,11 +25,12 @@ CONTAINERS = {
     "general": "worker-general",
     "beat": "beat",
     "flower": "flower",
+    "devices": "devices",
 }
 #: What a niceness is worth beside others, as the kernel weighs it (sched_prio_to_weight).
 SHARES = {0: 1024, 10: 110}
 #: Options that say where, which is another place in a container.
-PLACES = ("--address", "--port", "-s")
+PLACES = ("--address", "--host", "--port", "-s")
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +88,9 @@ def test_a_container_runs_the_command_line_of_up(
     if command[0] == "nice":
         nice, command = int(command[2]), command[3:]
 
-    assert command[0] == "celery"
-    assert process.argv[1:3] == ["-m", "celery"]
-    assert without_places(command[1:]) == without_places(list(process.argv[3:]))
+    if command[0] == "celery":
+        command = ["python", "-m", *command]
+    assert without_places(command[1:]) == without_places(list(process.argv[1:]))
     assert nice == process.nice
     assert container.get("cpu_shares", 1024) == SHARES[nice]
     assert container["environment"].items() >= process.env.items()
@@ -117,9 +118,9 @@ def test_a_worker_has_the_time_to_hand_back_its_task(services: dict[str, Any]) -
             assert int(service["stop_grace_period"].removesuffix("s")) >= WORKER_GRACE_S
 
 
-def test_only_flower_has_a_port_and_only_on_loopback(services: dict[str, Any]) -> None:
+def test_what_has_a_port_has_it_on_loopback_only(services: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert ports == {"flower": ["127.0.0.1:5555:5555"]}
+    assert ports == {"flower": ["127.0.0.1:5555:5555"], "devices": ["127.0.0.1:8440:8440"]}
 
 
 def test_containers_know_only_settings_that_exist(services: dict[str, Any]) -> None:

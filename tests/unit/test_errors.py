@@ -16,6 +16,7 @@ from cachekeeper.errors import (
     CachekeeperError,
     CacheUnavailable,
     ConfigurationError,
+    DiskFull,
     ForbiddenPath,
     InvalidInput,
     OriginMissing,
@@ -31,6 +32,7 @@ PERMANENT = [InvalidInput, ForbiddenPath, ConfigurationError, OriginMissing, Quo
 RETRYABLE = [
     CacheUnavailable,
     CacheFull,
+    DiskFull,
     BrokerUnavailable,
     OriginUnavailable,
     Busy,

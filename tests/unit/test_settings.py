@@ -35,7 +35,8 @@ def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("ttl_max_s", 86400),
         ("device_quota", GIB),
         ("graph_refresh_s", 300),
-        ("headroom", 100 * MIB),
+        ("device_policy", "gdga"),
+        ("disk_min_free", GIB),
     ],
 )
 def test_the_defaults_are_those_of_the_specification(name: str, default: object) -> None:
@@ -48,7 +49,31 @@ def test_the_defaults_are_those_of_the_specification(name: str, default: object)
 def test_the_headroom_is_a_tenth_of_the_quota_and_at_most_100_mib(
     quota: int, headroom: int
 ) -> None:
-    assert load(device_quota=quota).headroom == headroom
+    assert load(device_quota=quota).limits_of("phone") == (quota, headroom, "gdga")
+
+
+def test_a_device_may_have_limits_of_its_own(toml: Path) -> None:
+    toml.write_text('[devices.tv]\nquota = "4GiB"\n[devices.watch]\npolicy = "lru"\n')
+    settings = load(device_headroom=MIB)
+    assert settings.limits_of("phone") == (GIB, MIB, "gdga")
+    assert settings.limits_of("tv") == (4 * GIB, MIB, "gdga")
+    assert settings.limits_of("watch") == (GIB, MIB, "lru")
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        ('[devices."My TV"]\nquota = 1000\n', "devices.My TV"),
+        ("[devices.tv]\nquota = 0\n", "devices.tv.quota"),
+        ("[devices.tv]\nqouta = 9\n", "devices.tv.qouta"),
+        ('[devices.tv]\npolicy = "lifo"\n', "devices.tv.policy.*lru"),
+        ("[devices.tv]\nheadroom = 7\nquota = 7\n", r"smaller than device_quota.*devices\.tv"),
+    ],
+)
+def test_wrong_limits_of_a_device_are_refused_by_name(devices: str, said: str, toml: Path) -> None:
+    toml.write_text(devices)
+    with pytest.raises(ConfigurationError, match=said):
+        load()
 
 
 def test_an_argument_wins_over_the_environment_and_that_over_the_file(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import cachekeeper
-from cachekeeper.cli import dead, graph, invalidate, records, simulate, up, why
+from cachekeeper.cli import dead, devices, graph, invalidate, records, simulate, up, why
 from cachekeeper.errors import CachekeeperError
 
 
@@ -37,6 +37,7 @@ for command in (
     invalidate.invalidate,
     graph.graph,
     dead.dead,
+    devices.devices,
     records.records,
     simulate.simulate,
 ):

@@ -24,8 +24,8 @@ from cachekeeper.core.preview import Preview
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.errors import ConfigurationError
-from cachekeeper.services.device import Read
 from cachekeeper.services.explain import Why
+from cachekeeper.services.read import Read
 from cachekeeper.settings import Settings
 
 #: Calls to the servers that are on their way at once.
@@ -72,11 +72,14 @@ class AsyncCache:
         name: str,
         *,
         ttl_s: float | None = None,
+        ttl_class: str | None = None,
         serializer: str = "bytes",
         on_disk: bool = False,
     ) -> AsyncNamespace:
         """Declare a namespace, as ``Cache.namespace``. Raises InvalidInput."""
-        made = self._sync.namespace(name, ttl_s=ttl_s, serializer=serializer, on_disk=on_disk)
+        made = self._sync.namespace(
+            name, ttl_s=ttl_s, ttl_class=ttl_class, serializer=serializer, on_disk=on_disk
+        )
         return AsyncNamespace(made, self._reading, self._threads)
 
     async def invalidate(
@@ -272,6 +275,18 @@ class AsyncDevice:
             OriginMissing, OriginUnavailable: it is not held and can't be loaded.
         """
         return await self._threads.run(self._device.get, path)
+
+    async def pin(self, path: str) -> int:
+        """As ``Device.pin``."""
+        return await self._threads.run(self._device.pin, path)
+
+    async def unpin(self, path: str) -> bool:
+        """As ``Device.unpin``."""
+        return await self._threads.run(self._device.unpin, path)
+
+    async def pins(self) -> dict[str, int]:
+        """As ``Device.pins``."""
+        return await self._threads.run(self._device.pins)
 
     async def ledger(self) -> Ledger:
         """Bytes used and reserved, and the counters."""

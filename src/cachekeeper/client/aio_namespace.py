@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from cachekeeper.client.aio_reading import AsyncFill, AsyncReading, Threads
-from cachekeeper.client.namespace import Namespace
+from cachekeeper.client.namespace import Namespace, in_memory
 from cachekeeper.client.reading import Lookup
 from cachekeeper.core.stamps import Entry
 
@@ -54,8 +54,13 @@ class AsyncNamespace:
                 the key that it is to make.
             CacheUnavailable: the server is down, and too many loaders are at work already.
         """
-        entry = self._namespace.hit(rest) or await self.entry(rest)
-        return self._namespace.serializer.load(entry.body)
+        sync = self._namespace
+        entry = sync.hit(rest)
+        if entry is None:
+            entry = await self.entry(rest)
+        elif sync.watched and sync.reading.is_due(sync.key(rest), entry):
+            entry = await self._early(rest, entry)
+        return sync.serializer.load(entry.body)
 
     async def entry(self, rest: str) -> Entry:
         """As ``get``, with the stamp and before deserialization."""
@@ -103,6 +108,13 @@ class AsyncNamespace:
                 return cold
 
         return sum(await asyncio.gather(*map(warmed, dict.fromkeys(rests))))
+
+    async def _early(self, rest: str, entry: Entry) -> Entry:
+        sync, found = self._namespace, in_memory(entry)
+        made = await self._reading.early(
+            sync.key(rest), sync.reading, found, lambda: sync.recipe(rest), lambda: self._load(rest)
+        )
+        return made.entry
 
     async def _load(self, rest: str) -> bytes:
         if self._loader is None:

@@ -7,6 +7,7 @@ is awaited, so loaders may nest to any depth in a pool of any size.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -83,12 +84,27 @@ class AsyncReading:
             found = await self._threads.run(reading.peek, key)
             if found is None:
                 found = await self._to_the_end(self._make(key, reading, recipe(), load))
+            else:
+                reading.count(key, found.entry)
+                if reading.is_due(key, found.entry):
+                    found = await self.early(key, reading, found, recipe, load)
         except CacheUnavailable:
             reading.statistics.count("bypass")
             with self._flights.alone(key):
                 found = await self._bypass(recipe(), load)
         note(key, found)
         return found.entry
+
+    async def early(
+        self,
+        key: str,
+        reading: ReadThrough,
+        found: Found,
+        recipe: Callable[[], Recipe],
+        load: Load,
+    ) -> Found:
+        """As ``ReadThrough.early``."""
+        return await self._to_the_end(self._make_early(key, reading, found, recipe, load))
 
     async def close(self) -> None:
         """Wait until nothing is being made any more."""
@@ -103,20 +119,48 @@ class AsyncReading:
 
     async def _make(self, key: str, reading: ReadThrough, recipe: Recipe, load: Load) -> Found:
         def held_or_now() -> Found | Moment:
-            return reading.peek(key) or reading.now()
+            return reading.peek_counted(key) or reading.now()
 
         async with self._flights.only_one(key):
             held = await self._threads.run(held_or_now)
             if isinstance(held, Found):
                 return held
-            with collecting() as inputs:
-                body = await load()
-            reading.statistics.count("loader")
-            found, inputs = made(body, recipe, held, inputs), dict(inputs)
-            with suppress(CacheUnavailable):  # lost to the tiers, not to the reader
-                stored = await self._threads.run(reading.keep, key, found, inputs)
-                return stored or found
-            return found
+            return await self._load(key, reading, recipe, load, held)
+
+    async def _make_early(
+        self,
+        key: str,
+        reading: ReadThrough,
+        found: Found,
+        recipe: Callable[[], Recipe],
+        load: Load,
+    ) -> Found:
+        with self._flights.unless_under_way(key) as is_ours:
+            if not is_ours:
+                return found
+            try:
+                made_anew = await self._threads.run(reading.newer, key, found)
+                if made_anew is None:
+                    as_of = await self._threads.run(reading.now)
+                    made_anew = await self._load(key, reading, recipe(), load, as_of)
+            except Exception as error:  # whatever a loader raises: there is a valid value
+                reading.failed_early(key, error)
+                return found
+        return found if made_anew.moment == POISON else made_anew
+
+    async def _load(
+        self, key: str, reading: ReadThrough, recipe: Recipe, load: Load, as_of: Moment
+    ) -> Found:
+        begin = time.perf_counter()
+        with collecting() as inputs:
+            body = await load()
+        load_s = time.perf_counter() - begin
+        reading.statistics.count("loader")
+        found, inputs = made(body, recipe, as_of, inputs, load_s), dict(inputs)
+        with suppress(CacheUnavailable):  # lost to the tiers, not to the reader
+            stored = await self._threads.run(reading.keep, key, found, inputs)
+            return stored or found
+        return found
 
     async def _bypass(self, recipe: Recipe, load: Load) -> Found:
         """Make a value that is stored nowhere, and poisons what is derived from it."""

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 
+from cachekeeper.client.accesses import Accesses
 from cachekeeper.client.broker import Broker
+from cachekeeper.client.content import FileSource
 from cachekeeper.client.device import Device
 from cachekeeper.client.identity import this_process
 from cachekeeper.client.inherited import inherited
+from cachekeeper.client.lifetimes import lifetime_of
 from cachekeeper.client.looking import AnyTier, Looking, asked_for
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.node import Node
@@ -21,6 +24,7 @@ from cachekeeper.client.receipt import ReceiptHandle
 from cachekeeper.client.serializers import serializer as serializer_named
 from cachekeeper.client.stores import open_stores, server_urls
 from cachekeeper.client.unit_of_work import UnitOfWork
+from cachekeeper.core.device import Limits
 from cachekeeper.core.keys import check_key, check_namespace, namespace_of
 from cachekeeper.core.receipt import Status, pending_receipt
 from cachekeeper.core.request import Request
@@ -30,6 +34,7 @@ from cachekeeper.errors import BrokerUnavailable, ConfigurationError, InvalidInp
 from cachekeeper.names import Task
 from cachekeeper.origin.folder import FolderOrigin
 from cachekeeper.services.device import DeviceCaches
+from cachekeeper.services.pins import Pinner
 from cachekeeper.services.submit import Submitter
 from cachekeeper.settings import Settings, load
 from cachekeeper.store.memory import MemoryTier
@@ -55,6 +60,8 @@ class Cache(Looking):
         CacheUnavailable: the server can't be reached.
     """
 
+    _accesses: Accesses | None
+
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load()
         self.origin = FolderOrigin(self.settings.origin) if self.settings.origin else None
@@ -68,7 +75,14 @@ class Cache(Looking):
         self.tiers: dict[str, AnyTier] = {
             tier.name: tier for tier in (*near, self.stores.redis, self.stores.disk)
         }
-        self._reading = ReadThrough(list(self.tiers.values()), self.stores.marks, self.stores.graph)
+        self._accesses = Accesses(self.stores.expiry.extend, self._memory.prolong)
+        self._reading = ReadThrough(
+            list(self.tiers.values()),
+            self.stores.marks,
+            self.stores.graph,
+            self._accesses,
+            self.settings.early_refresh_beta,
+        )
         forked = weakref.WeakMethod(self._forked)
         os.register_at_fork(after_in_child=lambda: (method := forked()) and method())
         self._namespaces: dict[str, Namespace] = {}
@@ -78,9 +92,23 @@ class Cache(Looking):
         self.device_caches = DeviceCaches(
             devices=self.stores.devices,
             files=self.stores.files,
-            load=self.load_file,
-            quota=int(self.settings.device_quota),
-            headroom=self.settings.headroom,
+            source=FileSource(
+                origin=self.origin,
+                load=self.load_file,
+                redis=self.stores.redis,
+                disk=self.stores.disk,
+                blobs=self.stores.blobs,
+                marks=self.stores.marks,
+                small=int(self.settings.redis_value_bytes),
+                ttl_s=self.settings.ttl_default_s,
+            ),
+            limits=lambda device: Limits(*self.settings.limits_of(device)),
+            now=time.time,
+        )
+        self.pinner = Pinner(
+            pins=self.stores.pins,
+            caches=self.device_caches,
+            limits=self.device_caches.limits,
             now=time.time,
         )
 
@@ -89,26 +117,33 @@ class Cache(Looking):
         name: str,
         *,
         ttl_s: float | None = None,
+        ttl_class: str | None = None,
         serializer: str = "bytes",
         on_disk: bool = False,
     ) -> Namespace:
         """Declare a namespace; its loader is set by its ``loader`` decorator.
 
-        Values too large for the Redis tier are kept on disk, with ``on_disk`` all of them.
+        Its values live for ``ttl_s`` seconds, or as ``ttl_class`` says (``media``, ``metadata``,
+        ``config`` or one of the settings): from its base, or from ``ttl_s``, longer with every
+        access. Values too large for the Redis tier are kept on disk, with ``on_disk`` all of them.
 
         Raises:
-            InvalidInput: the name, the lifetime (seconds) or the serializer is not allowed, or
+            InvalidInput: the name, the lifetime, its class or the serializer is not allowed, or
                 the name is taken.
         """
-        low, high = self.settings.ttl_min_s, self.settings.ttl_max_s
-        lifetime: object = self.settings.ttl_default_s if ttl_s is None else ttl_s
-        if not isinstance(lifetime, int | float) or not low <= lifetime <= high:
-            raise InvalidInput("ttl_s", ttl_s, f"{low} to {high} seconds")
+        lifetime = lifetime_of(self.settings, ttl_s, ttl_class)
         if check_namespace(name) in self._namespaces:
             raise InvalidInput("namespace", name, "a name not declared before")
         made = Namespace(
-            name, self._reading, self._memory.hit, lifetime, serializer_named(serializer)
+            name,
+            self._reading,
+            self._memory.hit,
+            lifetime,
+            serializer_named(serializer),
+            watched=lifetime.extends or self.settings.early_refresh_beta > 0,
         )
+        if self._accesses is not None:
+            self._accesses.declare(name, lifetime)
         self._namespaces[name] = made
         if on_disk:
             self._kept_on_disk.add(name)
@@ -193,7 +228,7 @@ class Cache(Looking):
         if found is None:
             raise InvalidInput("key", key, "a key whose value is stored")
         # A value derived from it may live on when it is gone: one more longest life.
-        expires = found.entry.expires + self.settings.ttl_max_s
+        expires = found.entry.expires + self.settings.longest_life_s
         sources, read = inherited(inputs, self._reading, self.stores.graph, self._tags_of)
         as_of = found.entry.stamp.as_of
         fresh = self.stores.marks.declare(source_of_key(key), sources, as_of, expires)
@@ -218,7 +253,7 @@ class Cache(Looking):
     def device(self, name: str) -> Device:
         """The cache of a device, which reads files of the origin. Raises InvalidInput."""
         broker = self.broker if self.settings.prefetch_neighbours else None
-        return Device(name, self.device_caches, self.stores.devices, broker)
+        return Device(name, self.device_caches, self.pinner, self.stores.devices, broker)
 
     def load_file(self, path: str) -> Entry:
         """A file of the origin through the tiers.
@@ -237,6 +272,8 @@ class Cache(Looking):
 
     def close(self) -> None:
         """Leave; memory serves nothing from here on."""
+        if self._accesses is not None:
+            self._accesses.close()
         if self._node:
             self._node.close()
         self.broker.close()

@@ -10,7 +10,9 @@ from cachekeeper.core.keys import check_device
 from cachekeeper.core.ports import Devices
 from cachekeeper.errors import BrokerUnavailable
 from cachekeeper.names import Task
-from cachekeeper.services.device import DeviceCaches, Read
+from cachekeeper.services.device import DeviceCaches
+from cachekeeper.services.pins import Pinner
+from cachekeeper.services.read import Read
 
 STALE_AFTER_S = 60.0  # by then the device reads something else
 
@@ -21,10 +23,16 @@ class Device:
     """One device; made by ``Cache.device``."""
 
     def __init__(
-        self, name: str, caches: DeviceCaches, devices: Devices, broker: Broker | None
+        self,
+        name: str,
+        caches: DeviceCaches,
+        pinner: Pinner,
+        devices: Devices,
+        broker: Broker | None,
     ) -> None:
         self.id = check_device(name)
-        self._caches, self._devices, self._broker = caches, devices, broker
+        self._caches, self._pinner = caches, pinner
+        self._devices, self._broker = devices, broker
 
     def get(self, path: str) -> Read:
         """Read a file: the device's own copy if it is fresh, else through the tiers.
@@ -36,13 +44,38 @@ class Device:
             OriginMissing, OriginUnavailable: it is not held and can't be loaded.
         """
         read = self._caches.get(self.id, path)
+        self.read_elsewhere(path)
+        return read
+
+    def read_elsewhere(self, path: str) -> None:
+        """Have the neighbours of a file fetched that the device has read by itself."""
         if self._broker is not None:
             try:
                 wanted = {"device": self.id, "path": path}
                 self._broker.send(Task.PREFETCH, wanted, expires_s=STALE_AFTER_S)
             except BrokerUnavailable as error:  # a read is not to fail for a prediction
                 log.warning("prefetch_not_requested device=%s path=%s: %s", self.id, path, error)
-        return read
+
+    def pin(self, path: str) -> int:
+        """Keep a file on the device until it is unpinned, fetching it if need be; its bytes.
+
+        It is neither evicted nor removed when it expires.
+
+        Raises:
+            InvalidInput: the path is malformed or leaves the origin.
+            QuotaExceeded: with it, pins would take more than the quota.
+            OriginMissing, OriginUnavailable: it is not held and can't be loaded.
+            Busy: it is being stored or removed at this moment.
+        """
+        return self._pinner.pin(self.id, path)
+
+    def unpin(self, path: str) -> bool:
+        """Let a file be evicted again; false if it was not pinned. Raises InvalidInput."""
+        return self._pinner.unpin(self.id, path)
+
+    def pins(self) -> dict[str, int]:
+        """Bytes of what is pinned, by path."""
+        return self._pinner.pins(self.id)
 
     def ledger(self) -> Ledger:
         """Bytes used and reserved, and the counters."""

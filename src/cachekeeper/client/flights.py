@@ -65,6 +65,21 @@ class _Flights(Generic[Signal]):
             yield
 
     @contextmanager
+    def unless_under_way(self, key: str) -> Iterator[bool]:
+        """Make a value, unless somebody does already: whether it is this one's to make.
+
+        Nobody is waited for; those who need the value wait for this one.
+        """
+        with self._flight(key) as flight:
+            with _lock:
+                is_ours = self._under_way.setdefault(key, flight) is flight
+            if not is_ours:
+                yield False
+                return
+            with _aboard(flight):
+                yield True
+
+    @contextmanager
     def _flight(self, key: str) -> Iterator[Flight[Signal]]:
         """A flight, and that the one whose loader asks for it waits for it."""
         flight, around = Flight(key, self, self._signal()), _around()

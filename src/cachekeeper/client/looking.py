@@ -95,12 +95,12 @@ class Looking:
             causes=self.stores.marks,
             lifetimes=self.stores.expiry,
             devices=self.stores.devices,
-            longest_s=self.settings.ttl_max_s,
+            longest_s=self.settings.longest_life_s,
             now=time.time,
         )
         return explainer.why(
             key,
-            lifetime_s=None if namespace is None else namespace.ttl_s,
+            lifetime_s=None if namespace is None else namespace.lifetime.most(key),
             tags=tags,
             pinned=self._memory.is_pinned(key),
         )

@@ -12,7 +12,8 @@ from cachekeeper.client.reading import Lookup, ReadThrough, Recipe
 from cachekeeper.client.serializers import Serializer
 from cachekeeper.client.sources import is_collecting
 from cachekeeper.core.keys import check_key, check_tag
-from cachekeeper.core.stamps import Entry
+from cachekeeper.core.stamps import POISON, Entry, Found
+from cachekeeper.core.ttl import Lifetime
 from cachekeeper.errors import InvalidInput
 
 Loader = TypeVar("Loader", bound=Callable[[str], Any])
@@ -26,13 +27,16 @@ class Namespace:
         name: str,
         reading: ReadThrough,
         hit: Callable[[str], Entry | None],
-        ttl_s: float,
+        lifetime: Lifetime,
         serializer: Serializer,
+        *,
+        watched: bool = False,
     ) -> None:
         self.name = name
         self._prefix = f"{name}:"
         self.reading, self._hit = reading, hit
-        self.ttl_s, self.serializer = ttl_s, serializer
+        self.lifetime, self.serializer = lifetime, serializer
+        self.watched = watched  # a hit in memory is counted, or may be one before the end
         self._loader: Callable[[str], Any] | None = None
         self._tags: Callable[[str], tuple[str, ...]] = lambda _: ()
 
@@ -63,12 +67,17 @@ class Namespace:
         """
         # What memory holds was checked when it was filled; a loader's reads have to be noted.
         if not is_collecting() and (entry := self._hit(self._prefix + rest)) is not None:
+            if self.watched:
+                entry = self._watch(rest, entry)
             return self.serializer.load(entry[0])
         return self.serializer.load(self.entry(rest).body)
 
     def hit(self, rest: str) -> Entry | None:
         """What memory holds, at once; nothing inside a loader, whose reads have to be noted."""
-        return None if is_collecting() else self._hit(self._prefix + rest)
+        entry = None if is_collecting() else self._hit(self._prefix + rest)
+        if entry is not None and self.watched:
+            self.reading.count(self._prefix + rest, entry)
+        return entry
 
     def entry(self, rest: str) -> Entry:
         """As ``get``, with the stamp and before deserialization."""
@@ -105,12 +114,25 @@ class Namespace:
             each.result()
         return len(cold)
 
+    def _watch(self, rest: str, entry: Entry) -> Entry:
+        """Count a hit in memory, and make the value anew if it is this reader's turn."""
+        key = self._prefix + rest
+        self.reading.count(key, entry)
+        if self.reading.is_due(key, entry):
+            return self.reading.early(key, in_memory(entry), lambda: self.recipe(rest)).entry
+        return entry
+
     def recipe(self, rest: str) -> Recipe:
         """How the value is made and for how long it holds. Raises InvalidInput for a tag."""
         tags = tuple([check_tag(tag) for tag in self._tags(rest)])
-        return Recipe(lambda: self._make(rest), self.ttl_s, tags)
+        return Recipe(lambda: self._make(rest), self.lifetime.after(self._prefix + rest, 0), tags)
 
     def _make(self, rest: str) -> bytes:
         if self._loader is None:
             raise InvalidInput("namespace", self.name, "a namespace with a loader")
         return self.serializer.dump(self._loader(rest))
+
+
+def in_memory(entry: Entry) -> Found:
+    """What a hit in memory gave; nobody asked as of when, since no loader reads it."""
+    return Found(entry, POISON)

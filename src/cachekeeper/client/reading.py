@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from cachekeeper.client.accesses import Accesses
 from cachekeeper.client.flights import Flights
 from cachekeeper.client.sources import Input, collecting, is_collecting, note
 from cachekeeper.core.ports import SharedTier, Tier
 from cachekeeper.core.stamps import POISON, Entry, Found, Moment, Stamp, merged, stamp_of_tags
+from cachekeeper.core.ttl import NEVER_BEFORE, is_due_early
 from cachekeeper.errors import CacheFull, CacheUnavailable
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
+
+log = logging.getLogger(__name__)
 
 #: With the server down: how many loaders may work at once, how long one waits for its turn, and
 #: how often the server is asked again.
 LOADERS_AT_ONCE = 8
 WAIT_FOR_ROOM_S = 5.0
 KNOCK_EVERY_S = 0.5
+#: After a loader has failed early, how long nobody tries that again, and of how many keys.
+REST_S = 1.0
+RESTING_AT_ONCE = 1000
 
 
 class Recipe(NamedTuple):
@@ -53,10 +62,22 @@ class Lookup(NamedTuple):
 
 
 class ReadThrough:
-    """The rules of a read; ``tiers`` from the near one to the far one."""
+    """The rules of a read; ``tiers`` from the near one to the far one.
 
-    def __init__(self, tiers: Sequence[Tier], marks: RedisMarks, graph: RedisGraph) -> None:
+    ``accesses`` counts the hits; ``beta`` says how early values are made anew, 0 for never.
+    """
+
+    def __init__(
+        self,
+        tiers: Sequence[Tier],
+        marks: RedisMarks,
+        graph: RedisGraph,
+        accesses: Accesses | None = None,
+        beta: float = 0.0,
+    ) -> None:
         self._tiers, self._marks, self._graph = tiers, marks, graph
+        self._accesses, self._beta = accesses, beta
+        self._resting: dict[str, float] = {}
         self._shared = [tier for tier in tiers if tier.name != "memory"]
         self._flights, self._bypass = Flights(), _Bypass()
         self.statistics = Statistics([tier.name for tier in self._shared])
@@ -79,7 +100,11 @@ class ReadThrough:
             found = self.peek(key)
             if found is None:
                 with self._flights.only_one(key):
-                    found = self.peek(key) or self._load(key, recipe())
+                    found = self.peek_counted(key) or self._load(key, recipe())
+            else:
+                self.count(key, found.entry)
+                if self.is_due(key, found.entry):
+                    found = self.early(key, found, recipe)
         except CacheUnavailable:
             self.statistics.count("bypass")
             with self._flights.alone(key):
@@ -87,11 +112,69 @@ class ReadThrough:
         note(key, found)
         return found.entry
 
+    def peek_counted(self, key: str) -> Found | None:
+        """As ``peek``, and what was found was accessed. Raises CacheUnavailable."""
+        found = self.peek(key)
+        if found is not None:
+            self.count(key, found.entry)
+        return found
+
+    def count(self, key: str, entry: Entry) -> None:
+        """A tier held this: an access of the value."""
+        if self._accesses is not None:
+            self._accesses.count(key, entry)
+
+    def is_due(self, key: str, entry: Entry) -> bool:
+        """Whether this reader is to make a value anew before it expires; each time it is drawn."""
+        if not self._beta:
+            return False
+        now, scale_s = time.time(), self._beta * entry.load_s
+        if entry.expires - now > NEVER_BEFORE * scale_s:
+            return False
+        drawn = 1 - random.random()  # noqa: S311  # no secret
+        due = is_due_early(expires=entry.expires, scale_s=scale_s, now=now, drawn=drawn)
+        return due and time.monotonic() >= self._resting.get(key, 0.0)
+
+    def early(self, key: str, found: Found, recipe: Callable[[], Recipe]) -> Found:
+        """Make a value anew that is still valid, in the call of the reader whose turn it is.
+
+        All others are served what there is; so is this one if somebody else is at it, or has been,
+        or if the loader fails.
+        """
+        with self._flights.unless_under_way(key) as is_ours:
+            if not is_ours:
+                return found
+            try:
+                made_anew = self.newer(key, found) or self._load(key, recipe())
+            except Exception as error:  # whatever a loader raises: there is a valid value
+                self.failed_early(key, error)
+                return found
+        return found if made_anew.moment == POISON else made_anew
+
+    def newer(self, key: str, found: Found) -> Found | None:
+        """What the far tiers hold if it lives longer: made anew, or extended, by others."""
+        for distance, tier in enumerate(self._tiers):
+            there = tier.read(key) if tier.name != "memory" else None
+            if there is not None and there.entry.expires > found.entry.expires:
+                for nearer in reversed(self._tiers[:distance]):
+                    nearer.fill(key, there, None)
+                return there
+        return None
+
+    def failed_early(self, key: str, error: Exception) -> None:
+        """Leave the loader of a key alone for a moment."""
+        log.warning("not_made_early key=%s", key, exc_info=error)
+        if len(self._resting) >= RESTING_AT_ONCE:
+            self._resting = {}
+        self._resting[key] = time.monotonic() + REST_S
+
     def forked(self, revive: Callable[[], None]) -> None:
         """In the child of a fork: no lock is anybody's; ``revive`` is called by the first read."""
         self._flights, self._bypass = Flights(), _Bypass()
         self.statistics = Statistics(list(self.statistics.counts))
         self._revive = revive
+        if self._accesses is not None:
+            self._accesses.forked()
 
     def peek(self, key: str) -> Found | None:
         """What the tiers hold, copied into the nearer ones; no loader is called.
@@ -154,22 +237,29 @@ class ReadThrough:
         return stored
 
     def _load(self, key: str, recipe: Recipe) -> Found:
-        as_of = self.now()
+        as_of, begin = self.now(), time.perf_counter()
         with collecting() as inputs:
             body = recipe.load()
+        load_s = time.perf_counter() - begin
         self.statistics.count("loader")
         inputs = dict(inputs)  # a thread of the loader may note on
-        found = made(body, recipe, as_of, inputs)
+        found = made(body, recipe, as_of, inputs, load_s)
         with suppress(CacheUnavailable):  # lost to the tiers, not to the reader
             found = self.keep(key, found, inputs) or found
         return found
 
 
-def made(body: bytes, recipe: Recipe, as_of: Moment, inputs: Mapping[str, Input]) -> Found:
+def made(
+    body: bytes,
+    recipe: Recipe,
+    as_of: Moment,
+    inputs: Mapping[str, Input],
+    load_s: float = 0.0,
+) -> Found:
     """What was made as of a moment from some inputs; it is as old as the oldest of them."""
     stamp = merged([stamp_of_tags(recipe.tags, as_of), *(each.stamp for each in inputs.values())])
     now = time.time()
-    return Found(Entry(body, stamp, now, now + recipe.ttl_s), stamp.as_of)
+    return Found(Entry(body, stamp, now, now + recipe.ttl_s, load_s), stamp.as_of)
 
 
 class _Bypass:

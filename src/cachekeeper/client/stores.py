@@ -13,12 +13,17 @@ from cachekeeper.store.device_files import DeviceFiles
 from cachekeeper.store.disk import DiskTier
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.devices import RedisDevices
+from cachekeeper.store.redis.expiry import RedisExpiry
+from cachekeeper.store.redis.following import RedisFollowing
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.nodes import RedisNodes
+from cachekeeper.store.redis.pins import RedisPins
 from cachekeeper.store.redis.prepared import RedisPrepared
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
-from cachekeeper.store.redis.values import RedisExpiry, RedisTier
+from cachekeeper.store.redis.reports import RedisReports
+from cachekeeper.store.redis.tokens import RedisTokens
+from cachekeeper.store.redis.values import RedisTier
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,11 @@ class Stores:
     pending: RedisPending
     prepared: RedisPrepared
     devices: RedisDevices
+    pins: RedisPins
+    following: RedisFollowing
+    reports: RedisReports
+    tokens: RedisTokens
+    blobs: Blobs
     files: DeviceFiles
     expiry: RedisExpiry
     redis: RedisTier
@@ -65,7 +75,9 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
     connection = Connection(cache_url, settings.deployment)
     state = State(settings.state)
     state.create()
-    blobs = Blobs(state.blobs)
+    devices = RedisDevices(connection)
+    blobs = Blobs(state.blobs, int(settings.disk_min_free))
+    cascades = settings.expiry_cascades == "invalidate"
     return Stores(
         connection=connection,
         marks=RedisMarks(connection, settings.record_s),
@@ -74,9 +86,14 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         receipts=RedisReceipts(connection, settings.record_s),
         pending=RedisPending(connection, settings.record_s),
         prepared=RedisPrepared(connection),
-        devices=RedisDevices(connection),
+        devices=devices,
+        pins=RedisPins(connection),
+        following=RedisFollowing(connection),
+        reports=RedisReports(connection, devices),
+        tokens=RedisTokens(connection),
+        blobs=blobs,
         files=DeviceFiles(state.devices, blobs),
         expiry=RedisExpiry(connection),
-        redis=RedisTier(connection, int(settings.redis_value_bytes)),
-        disk=DiskTier(blobs, connection, on_disk),
+        redis=RedisTier(connection, int(settings.redis_value_bytes), cascades=cascades),
+        disk=DiskTier(blobs, connection, on_disk, cascades=cascades),
     )

@@ -116,6 +116,7 @@ class Entry(NamedTuple):
     stamp: Stamp
     filled: float  # seconds since 1970
     expires: float  # seconds since 1970
+    load_s: float = 0.0  # how long its loader took; 0: unknown
 
     @property
     def size(self) -> int:

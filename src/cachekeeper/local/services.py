@@ -21,7 +21,18 @@ from cachekeeper.settings import Settings
 #: timeout of celeryconfig.py, and something on top for leaving.
 WORKER_GRACE_S = 9.0
 #: The application's packages that a client does without (extra ``app``).
-NEEDED = ("flower", "networkx", "numpy", "psutil", "rich", "scipy", "watchfiles")
+NEEDED = (
+    "flower",
+    "h11",
+    "networkx",
+    "numpy",
+    "psutil",
+    "rich",
+    "scipy",
+    "starlette",
+    "uvicorn",
+    "watchfiles",
+)
 #: Flower and beat hand back nothing.
 OTHERS_GRACE_S = 3.0
 #: How much the worker for all but the immediate work gives way to everything else: on a host that
@@ -110,15 +121,16 @@ def server_service(server: EmbeddedServer) -> Service:
 def application_services(
     root: Path, state: State, settings: Settings, env: Mapping[str, str]
 ) -> list[Service]:
-    """The workers, beat and Flower of the application in ``root``."""
+    """The workers, beat, Flower and the endpoint of devices, unless that is off."""
     rest = [queue for queue in QUEUES if queue != Queue.IMMEDIATE]
     # TERM asks a worker to hand back its task within the soft shutdown timeout. Celery's own
     # TERM waits for the task's end, however far away.
     worker_env = {**env, "REMAP_SIGTERM": "SIGQUIT"}
     beat = ["-s", str(state.schedule), "--pidfile=", "-l", "INFO"]
     flower = ["--conf=deploy/flowerconfig.py", f"--address={HOST}", "--port={port}"]
+    protocol = [sys.executable, "-m", "cachekeeper.protocol"]
     ready_worker = re.compile(r"(?P<address>\S+@\S+) ready\.$")
-    return [
+    services = [
         Service(
             name="immediate",
             argv=_worker("immediate", [Queue.IMMEDIATE], 1),
@@ -156,7 +168,18 @@ def application_services(
             needs=["immediate", "general"],  # it asks workers only once what they are
             grace=OTHERS_GRACE_S,
         ),
+        Service(
+            name="devices",
+            argv=[*protocol, f"--host={settings.device_host}", "--port={port}"],
+            what="the endpoint that devices talk to",
+            ready=re.compile(r"Uvicorn running on (?P<address>\S+)"),
+            cwd=root,
+            env=env,
+            port=settings.device_port,
+            grace=OTHERS_GRACE_S,
+        ),
     ]
+    return services if settings.device_port else services[:-1]
 
 
 def _worker(name: str, queues: Sequence[str], processes: int) -> list[str]:

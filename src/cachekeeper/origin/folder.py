@@ -7,6 +7,7 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cachekeeper.beneath import open_beneath
 from cachekeeper.core.keys import check_path
@@ -42,12 +43,21 @@ class FolderOrigin:
 
     def read(self, path: str) -> bytes:
         """The content; raises as ``stat`` does."""
+        with self.open(path) as file, _Errors(self.folder, path):
+            return file.read()
+
+    def open(self, path: str) -> BinaryIO:
+        """The content, to be read and closed; raises as ``stat`` does, and an OSError meanwhile."""
         with _Errors(self.folder, path):
             # Not through the name: no part may have become a link since it was looked up.
             handle = open_beneath(self.folder, *self._locate(path).relative_to(self.folder).parts)
-            with os.fdopen(handle, "rb") as file:
+            file = os.fdopen(handle, "rb")
+            try:
                 _check_regular(os.fstat(handle), path)
-                return file.read()
+            except ForbiddenPath:
+                file.close()
+                raise
+            return file
 
     def siblings(self, path: str) -> list[str]:
         """The regular files in the folder of ``path``, hidden ones left out."""

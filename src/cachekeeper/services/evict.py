@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cachekeeper.core.ports import Clock, Devices
+from cachekeeper.core.ports import Clock, Devices, Files
 from cachekeeper.services.device import DeviceCaches
 
 HIGH_WATER = 0.95  # of the quota: where a sweep starts evicting
@@ -21,28 +21,49 @@ class EvictionSweep:
         self,
         *,
         devices: Devices,
+        files: Files,
         caches: DeviceCaches,
-        quota: int,
         collect: Collect,
         now: Clock,
     ) -> None:
-        self._devices, self._caches = devices, caches
-        self._quota, self._collect, self._now = quota, collect, now
+        self._devices, self._files, self._caches = devices, files, caches
+        self._collect, self._now = collect, now
 
     def run(self) -> dict[str, int]:
         """One sweep over all devices; returns what it did. Safe to run twice at once."""
-        evicted = settled = 0
+        evicted = settled = repaired = 0
         for device in self._devices.ids():
-            for path, token in self._devices.overdue(device, self._now()):
-                self._caches.settle(device, path, token)
-                settled += 1
-            used = self._devices.ledger(device).used
-            if used > HIGH_WATER * self._quota:
-                evicted += len(self._caches.evict(device, int(used - LOW_WATER * self._quota)))
+            limits = self._caches.limits(device)
+            settled += self._caches.settle(device)
+            repaired += self._repair(device)
+            self._devices.adopt(device, limits.policy, self._now())
+            ledger = self._devices.ledger(device)
+            # Of the room that pins leave, or what is not pinned would go in vain at each sweep.
+            used, room = ledger.used - ledger.pinned, limits.quota - ledger.pinned
+            if used > HIGH_WATER * room:
+                evicted += len(self._caches.evict(device, int(used - LOW_WATER * room)))
         blobs, freed = self._collect(BLOB_AGE_S)
         return {
             "evicted": evicted,
             "reservations_settled": settled,
+            "copies_repaired": repaired,
             "blobs_collected": blobs,
             "bytes_freed": freed,
         }
+
+    def _repair(self, device: str) -> int:
+        """Make folder and manifest name the same copies; returns how many did not.
+
+        A copy that nothing names is of a process that was stopped for longer than its reservation
+        lasted. An entry without its file is of a folder that somebody has changed.
+        """
+        there = self._files.sizes(device)
+        ledger = self._devices.ledger(device)
+        if sum(there.values()) == ledger.used and not ledger.reserved:
+            return 0  # nothing to look for in a manifest that may be long
+        named = self._devices.named(device)
+        known = named.on_their_way.union(named.entries.values())
+        strays = [copy for copy in there if copy not in known]
+        self._files.delete(device, strays)
+        missing = [(path, copy) for path, copy in named.entries.items() if copy not in there]
+        return len(strays) + sum(self._caches.forget(device, *each) for each in missing)

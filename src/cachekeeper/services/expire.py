@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from cachekeeper.core.graph.ports import GraphStore
-from cachekeeper.core.ports import Clock, Devices, Expiry, Garbage, SharedTier
+from cachekeeper.core.ports import Clock, Devices, Expiry, Garbage, SharedTier, Swept
 from cachekeeper.services.device import DeviceCaches
 
 CHUNK = 500
+#: Entries that one sweep takes: some ten seconds of work. The next one goes on.
+MOST = 1_000_000
 
 
 class ExpirySweep:
-    """Removes expired entries from every shared tier, the index, the graph and the devices."""
+    """Removes expired entries from every shared tier, the index, the graph and the devices.
+
+    The memory of a process drops its own when they are read, or for room. ``invalidate`` is called
+    with keys that have expired, so that what was derived from them is invalidated; None: it stays.
+    """
 
     def __init__(
         self,
         *,
         expiry: Expiry,
-        tiers: Sequence[SharedTier],
-        graph: GraphStore,
         devices: Devices,
         caches: DeviceCaches,
         now: Clock,
+        invalidate: Callable[[Sequence[str]], object] | None = None,
     ) -> None:
-        self._expiry, self._tiers, self._graph = expiry, tiers, graph
+        self._expiry, self._invalidate = expiry, invalidate
         self._devices, self._caches, self._now = devices, caches, now
 
     def run(self) -> dict[str, int]:
         """One sweep; returns what it removed. Safe to run twice at once."""
-        expired = pruned = 0
-        while keys := self._expiry.due(self._now(), CHUNK):
-            for tier in self._tiers:
-                tier.remove(keys)
-            self._expiry.forget(keys, self._now())
-            pruned += len(self._graph.prune(keys))
-            expired += len(keys)
+        swept = self.entries()
+        cascaded = self.cascade()
         files = sum(len(self._caches.expire(device)) for device in self._devices.ids())
-        return {"entries": expired, "nodes_pruned": pruned, "device_files": files}
+        return {
+            "entries": swept.removed,
+            "nodes_pruned": swept.pruned,
+            "cascaded": cascaded,
+            "device_files": files,
+        }
+
+    def entries(self) -> Swept:
+        """Remove what has expired; no more in one sweep than fits between two of them."""
+        removed = pruned = 0
+        more = True
+        while more and removed < MOST:
+            took = self._expiry.sweep(self._now(), CHUNK, cascades=self._invalidate is not None)
+            removed, pruned, more = removed + took.removed, pruned + took.pruned, took.more
+        return Swept(removed, pruned, more)
+
+    def cascade(self) -> int:
+        """Have invalidated what was derived from what has expired; returns how many keys."""
+        cascaded = 0
+        while self._invalidate is not None and (keys := self._expiry.expired(CHUNK)):
+            self._invalidate(keys)
+            self._expiry.invalidated(keys)  # not before: killed in between, it is done twice
+            cascaded += len(keys)
+        return cascaded
 
 
 class LazySweep:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from cachekeeper.core.device import PREFETCH
 from cachekeeper.core.keys import check_device, check_path
-from cachekeeper.core.ports import Devices, Origin
+from cachekeeper.core.ports import Devices, Origin, Reports
 from cachekeeper.core.relations import neighbours
 from cachekeeper.core.retention import Priority
-from cachekeeper.errors import Busy, OriginMissing, QuotaExceeded
-from cachekeeper.services.device import DeviceCaches, Load
+from cachekeeper.errors import Busy, DiskFull, OriginMissing, QuotaExceeded
+from cachekeeper.services.device import DeviceCaches
 
 DECAY = 0.5
 LEAST = 0.2  # what was learnt and has faded below this is forgotten
@@ -23,19 +23,29 @@ class Prefetcher:
     """Fetches the neighbours of a file that a device has just read."""
 
     def __init__(
-        self, *, devices: Devices, caches: DeviceCaches, origin: Origin, load: Load, limit: int
+        self,
+        *,
+        devices: Devices,
+        reports: Reports,
+        caches: DeviceCaches,
+        origin: Origin,
+        limit: int,
     ) -> None:
-        self._devices, self._caches, self._origin = devices, caches, origin
-        self._load, self._limit = load, limit
+        self._devices, self._reports = devices, reports
+        self._caches, self._origin, self._limit = caches, origin, limit
 
     def fetch_neighbours(self, device: str, path: str) -> list[str]:
         """Fetch up to the limit of files; returns those stored.
+
+        None for a device that has said that it is metered or low on battery.
 
         Raises:
             InvalidInput: the device id or the path is malformed.
             OriginUnavailable: the origin can't be read just now.
         """
-        check_device(device)
+        state = self._reports.state(check_device(device))
+        if state and state.spares:
+            return []
         beside = self._origin.siblings(check_path(path))
         followers = self._devices.followers(path)
         likely = neighbours(path, beside, followers, self._limit)
@@ -45,7 +55,7 @@ class Prefetcher:
         if self._devices.entry(device, path) is not None:
             return False
         try:
-            self._caches.keep(device, path, self._load(path), Priority.LOW, PREFETCH)
-        except (Busy, QuotaExceeded, OriginMissing):
+            self._caches.fetch(device, path, Priority.LOW, PREFETCH)
+        except (Busy, QuotaExceeded, DiskFull, OriginMissing):
             return False  # a prediction may be dropped at any time
         return True

@@ -1,19 +1,25 @@
 """The files of the devices on this host: one folder a device, each file a link to a blob.
 
-A file is named by the hash of its path, so that no path, however odd, can leave the folder,
-and the bytes of the folder are the bytes of the device.
+Every copy has a name of its own, which no other copy ever has: who deletes it deletes nothing
+else, and a new copy of a path stands beside the old one until the manifest names it. The bytes
+of the folder are the bytes of the device.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from contextlib import AbstractContextManager, suppress
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cachekeeper.beneath import folder_beneath, open_beneath
 from cachekeeper.core.keys import check_device
-from cachekeeper.store.blobs import Blobs, aside
+from cachekeeper.errors import InvalidInput
+from cachekeeper.store.blobs import Blobs
+
+_COPY = re.compile(r"[0-9a-f]{32}")
 
 
 class DeviceFiles:
@@ -23,55 +29,52 @@ class DeviceFiles:
         self._folder, self._blobs = folder, blobs
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def put(self, device: str, path: str, body: bytes) -> str:
-        """Give a device a copy, replacing its old one in one step; returns the SHA-256.
+    def link(self, device: str, copy: str, digest: str) -> bool:
+        """Give a device a copy of a blob; False when there is no such blob.
 
         Raises:
-            OSError: the disk is full, or a folder is not what it should be.
+            OSError: there is a copy of that name, or a folder is not what it should be.
         """
-        digest = self._blobs.put(body)
-        if not self.restore(device, path, digest):  # collected in between
-            digest = self._blobs.put(body)
-            self.restore(device, path, digest)
-        return digest
+        with folder_beneath(self._folder, check_device(device), make=True) as folder:
+            return self._blobs.link(digest, folder, _checked(copy))
 
-    def restore(self, device: str, path: str, digest: str) -> bool:
-        """Make a device's copy the given content again; False when that content is gone."""
-        with self._folder_of(device, make=True) as folder:
-            return self._blobs.link(digest, folder, _name(path))
-
-    def get(self, device: str, path: str, digest: str) -> bytes | None:
-        """The device's copy of a content; None when it has none, or a copy of another."""
+    def open(self, device: str, copy: str) -> BinaryIO | None:
+        """A device's copy, to be read and closed; None when it is not here."""
         try:
-            handle = open_beneath(self._folder, check_device(device), _name(path))
+            handle = open_beneath(self._folder, check_device(device), _checked(copy))
         except FileNotFoundError:
             return None
-        with os.fdopen(handle, "rb") as file:
-            return file.read() if self._blobs.is_link(digest, handle) else None
+        return os.fdopen(handle, "rb")
 
-    def delete(self, device: str, path: str) -> None:
-        """Take a device's copy away."""
-        with suppress(FileNotFoundError), self._folder_of(device) as folder:
-            for name in (_name(path), aside(_name(path))):
+    def delete(self, device: str, copies: Iterable[str]) -> None:
+        """Take copies away; those that are gone already don't matter."""
+        with (
+            suppress(FileNotFoundError),
+            folder_beneath(self._folder, check_device(device)) as folder,
+        ):
+            for copy in copies:
                 with suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=folder)
+                    os.unlink(_checked(copy), dir_fd=folder)
+
+    def sizes(self, device: str) -> dict[str, int]:
+        """Every copy in the device's folder with its bytes, asked of the file system."""
+        found = {}
+        with suppress(FileNotFoundError), os.scandir(self.folder_of(device)) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # evicted while we looked
+                    found[entry.name] = entry.stat(follow_symlinks=False).st_size
+        return found
 
     def bytes_on_disk(self, device: str) -> int:
         """What the device's files take, asked of the file system, not of the ledger."""
-        total = 0
-        with suppress(FileNotFoundError), os.scandir(self.folder_of(device)) as found:
-            for entry in found:
-                with suppress(FileNotFoundError):  # evicted while we looked
-                    total += entry.stat().st_size
-        return total
+        return sum(self.sizes(device).values())
 
     def folder_of(self, device: str) -> Path:
         """Where the device's files are."""
         return self._folder / check_device(device)
 
-    def _folder_of(self, device: str, *, make: bool = False) -> AbstractContextManager[int]:
-        return folder_beneath(self._folder, check_device(device), make=make)
 
-
-def _name(path: str) -> str:
-    return hashlib.sha256(path.encode()).hexdigest()
+def _checked(copy: str) -> str:
+    if not _COPY.fullmatch(copy):
+        raise InvalidInput("copy", copy, "32 hexadecimal digits")
+    return copy

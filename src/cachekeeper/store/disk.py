@@ -10,10 +10,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from cachekeeper.core.device import Content
 from cachekeeper.core.looked import Looked
 from cachekeeper.core.ports import NO_INPUTS, Inputs
 from cachekeeper.core.preview import Weight
-from cachekeeper.core.stamps import Found
+from cachekeeper.core.stamps import Entry, Found
 from cachekeeper.store.blobs import Blobs
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.values import Records
@@ -29,10 +30,17 @@ class DiskTier:
     name = "disk"
 
     def __init__(
-        self, blobs: Blobs, connection: Connection, wants: Callable[[str, int], bool]
+        self,
+        blobs: Blobs,
+        connection: Connection,
+        wants: Callable[[str, int], bool],
+        *,
+        cascades: bool = False,
     ) -> None:
         layout = connection.layout
-        self._bindings = Records(connection, layout.binding, layout.value, listed=layout.bound)
+        self._bindings = Records(
+            connection, layout.binding, layout.value, cascades=cascades, listed=layout.bound
+        )
         self._blobs, self._wants = blobs, wants
 
     def read(self, key: str) -> Found | None:
@@ -62,6 +70,20 @@ class DiskTier:
             return None
         return stored._replace(entry=stored.entry._replace(body=found.entry.body))
 
+    def bound(self, key: str) -> Content | None:
+        """Which content a key's value is, if its binding is fresh and its blob is on this host."""
+        found = self._bindings.read(key)
+        if found is None:
+            return None
+        digest = found.entry.body.hex()
+        size = self._blobs.size(digest)
+        return None if size is None else Content(digest, size, found.entry.stamp)
+
+    def bind(self, key: str, content: Content, filled: float, expires: float) -> bool:
+        """Make a content that is among the blobs the value of a key; False when it is stale."""
+        entry = Entry(bytes.fromhex(content.sha256), content.stamp, filled, expires)
+        return self._bindings.fill(key, Found(entry, content.stamp.as_of)) is not None
+
     def remove(self, keys: Iterable[str]) -> int:
         """Delete bindings; the blobs go when nobody else names them."""
         return self._bindings.remove(keys)
@@ -88,5 +110,8 @@ class DiskTier:
 
     def collect(self, min_age_s: float) -> tuple[int, int]:
         """Delete blobs that nothing names: (blobs, bytes)."""
-        referenced = {body.hex() for body in self._bindings.bodies()}
-        return self._blobs.collect(referenced, min_age_s)
+        return self._blobs.collect(self.named(), min_age_s)
+
+    def named(self) -> set[str]:
+        """The contents that bindings name (a scan: for maintenance)."""
+        return {body.hex() for body in self._bindings.bodies()}

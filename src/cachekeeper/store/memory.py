@@ -120,6 +120,13 @@ class MemoryTier:
             self._make_room()
             return found if key in self._entries else None
 
+    def prolong(self, key: str, filled: float, expires: float) -> None:
+        """Keep an entry, if it is the one filled at a time, for as long as the far tiers do."""
+        with self._lock:
+            found = self._entries.get(key)
+            if found is not None and found.entry.filled == filled:
+                self._entries[key] = found._replace(entry=found.entry._replace(expires=expires))
+
     def pin(self, key: str) -> bool:
         """Never evict a key for room; False when pins would take more than half of the room."""
         with self._lock:

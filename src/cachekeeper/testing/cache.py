@@ -25,8 +25,8 @@ class MemoryCache(Cache):
     """A ``Cache`` with the memory tier alone, and a worker that does at once what it is sent.
 
     Immediate and lazy invalidations are done when ``invalidate`` returns; scheduled and background
-    ones wait for ``flush``, or for a full batch. The settings are the defaults, whatever the
-    environment says, unless some are given.
+    ones wait for ``flush``, or for a full batch. Values live no longer for being read. The settings
+    are the defaults, whatever the environment says, unless some are given.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -34,12 +34,17 @@ class MemoryCache(Cache):
         self.origin = None
         self._kept_on_disk: set[str] = set()
         self._memory = Shelf(int(self.settings.memory_bytes))
-        self._node = None
+        self._node = self._accesses = None
         self._worker = Worker(self._memory)
         # They have the methods that a cache without servers gets to call.
         self.stores, self.broker = cast(Stores, self._worker), cast(Broker, self._worker)
         self.tiers = {self._memory.name: self._memory}
-        self._reading = ReadThrough([self._memory], self.stores.marks, self.stores.graph)
+        self._reading = ReadThrough(
+            [self._memory],
+            self.stores.marks,
+            self.stores.graph,
+            beta=self.settings.early_refresh_beta,
+        )
         self._namespaces: dict[str, Namespace] = {}
         self.files = self.namespace("file")
 

@@ -210,6 +210,7 @@ class Cluster:
             "LEASE_DRIFT_S": DRIFT_S,
             "REDIS_VALUE_BYTES": REDIS_VALUE_BYTES,
             "TTL_MIN_S": 1,
+            "EARLY_REFRESH_BETA": 1,
             "BATCH_DEADLINE_S": BATCH_DEADLINE_S,
             **PERIODS,
         }

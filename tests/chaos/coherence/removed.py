@@ -54,7 +54,7 @@ def apply() -> None:
 
 
 def _check_on_read() -> None:
-    _swap("read", _without("if marks[i] and tonumber(marks[i]) > as_of then", "if false then"))
+    _swap("read", _without("if found[i] and tonumber(found[i]) > as_of then", "if false then"))
 
 
 def _check_on_fill() -> None:

@@ -12,7 +12,7 @@ from cachekeeper.store.redis.layout import Layout
 from tests.chaos.graph.world import KEYS, Register, Value, unpack
 
 #: Incarnation, as_of, filled, expires, number of sources and their bytes, as fill.lua writes it.
-_HEADER = struct.Struct(">ddddHI")
+_HEADER = struct.Struct(">ddddIHIf")
 BLOBS_KNOWN: Final = 5000
 ABOVE_AT_MOST: Final = 400
 
@@ -69,7 +69,7 @@ class Evidence:
         for number, raw in enumerate(self._redis.mget(self._names)):
             if raw is not None:
                 tier = "redis" if number < len(KEYS) else "disk"
-                _, as_of, filled, _, _, size = _HEADER.unpack_from(raw)
+                _, as_of, filled, _, _, _, size, _ = _HEADER.unpack_from(raw)
                 body = raw[_HEADER.size + size :]
                 value = unpack(body) if tier == "redis" else self._bound(body)
                 if value is not None:

@@ -26,6 +26,8 @@ from tests.chaos.graph.world import (
     LARGE,
     LATE,
     LAYERS,
+    LIVELY,
+    LIVING,
     NUMBER_OF,
     ON_DISK,
     REDIS_VALUE_BYTES,
@@ -78,7 +80,10 @@ class Producer:
         self._cache.close()
 
     def _space(self, name: str, ttl_s: int) -> Namespace:
-        space = self._cache.namespace(name, ttl_s=ttl_s, on_disk=name == ON_DISK)
+        ttl_class = LIVELY if name in LIVING else None
+        space = self._cache.namespace(
+            name, ttl_s=ttl_s, ttl_class=ttl_class, on_disk=name == ON_DISK
+        )
         space.loader(lambda rest: self._make(f"{name}:{rest}"))
         return space
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.records import RedisActivity
 from tests.chaos.graph.removed import VARIABLE
-from tests.chaos.graph.world import DOCS, REDIS_VALUE_BYTES
+from tests.chaos.graph.world import DOCS, LIVELY, REDIS_VALUE_BYTES
 from tests.support import unused_port, wait_until
 
 INVALIDATORS: Final = 2
@@ -38,6 +39,8 @@ SETTINGS: Final = {
     "TTL_MIN_S": 1,
     "TTL_DEFAULT_S": 20,
     "TTL_MAX_S": 20,
+    "TTL_CLASSES": json.dumps({LIVELY: {"base_s": 20, "multiplier": 1.3, "max_s": 60}}),
+    "EARLY_REFRESH_BETA": 1,
     "DEPTH_LIMIT": 3,
     "PURGE_BUDGET": 120,
     "SCHEDULED_FLUSH_S": 0.3,

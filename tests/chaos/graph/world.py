@@ -37,6 +37,9 @@ LAYERS: Final = (
     Layer("top", 24, 20),
 )
 ON_DISK: Final = "disk"
+#: The class of those whose values live longer when they are read, up to three times 20 s.
+LIVELY: Final = "lively"
+LIVING: Final = ("b", "disk", "late", "wide")
 #: Their values are declared to depend on documents after they were stored.
 LATE: Final = "late"
 DOCS: Final = LAYERS[0].keys

@@ -112,9 +112,8 @@ class RedisGraph:
         layout, gone = self._c.layout, list[str]()
         for chunk in _batched(keys, CHUNK):
             names = [layout.graph_nodes, layout.graph_log, layout.graph_stats]
-            for key in chunk:
-                names += [layout.value(key), layout.binding(key)]
             args: list[Arg] = [LOG_LENGTH, layout.graph_in(""), layout.graph_out("")]
+            args += [layout.value(""), layout.binding("")]
             gone += [raw.decode() for raw in self._c.run("prune", names, [*args, *chunk])]
         return gone
 

@@ -39,8 +39,10 @@ TRUTH: Final = (
     "dead",
     "dead:*",
     "lazy",
+    "expired",
     "devices",
     "device:*",
+    "tokens",
 )
 
 
@@ -60,6 +62,7 @@ class Layout:
         self.expiry = self._key("expiry")  # zset: key -> expiry, seconds
         self.bound = self._key("bound")  # set: namespaces that ever had a value on disk
         self.lazy = self._key("lazy")  # zset: key -> when its bytes became garbage
+        self.expired = self._key("expired")  # set: keys whose dependents are to be invalidated
         self.groups = self._key("groups")  # zset: group -> when nobody names it any more
         self.graph_nodes = self._key("graph:nodes")  # set
         self.graph_log = self._key("graph:log")  # stream of changes
@@ -79,6 +82,7 @@ class Layout:
         self.dead_figures = self._key("dead:figures")  # hash: last id, bytes, dropped for room
         self.records = self._key("records")  # zset: request id -> time
         self.devices = self._key("devices")  # set of ids
+        self.tokens = self._key("tokens")  # hash: device -> hash of its token, and since when
         self.activity = self._key("activity")  # hash: what each scheduled task last did
         self.totals = self._key("totals")  # hash: sums of their figures
 
@@ -146,28 +150,60 @@ class Layout:
         return self._key(f"graph:in:{key}")
 
     def manifest(self, device: str) -> str:
-        """Hash: path -> entry of a device as JSON."""
+        """Hash: path -> entry of a device."""
         return self._key(f"device:{device}:manifest")
 
-    def accesses(self, device: str) -> str:
-        """Hash: path -> reads since it was fetched."""
-        return self._key(f"device:{device}:accesses")
+    def device_state(self, device: str) -> str:
+        """Hash: path -> what the eviction policy knows of it, held or only remembered."""
+        return self._key(f"device:{device}:state")
 
-    def rank(self, device: str) -> str:
-        """Zset: path -> retention rank."""
-        return self._key(f"device:{device}:rank")
+    def rank(self, device: str, policy: str) -> str:
+        """Zset: path -> what an eviction policy thinks it worth."""
+        return self._key(f"device:{device}:rank:{policy}")
+
+    def device_expires(self, device: str) -> str:
+        """Zset: path -> when its lifetime has passed, seconds."""
+        return self._key(f"device:{device}:expires")
 
     def ledger(self, device: str) -> str:
-        """Hash: bytes used and reserved."""
+        """Hash: bytes used and reserved, and the quota as last enforced."""
         return self._key(f"device:{device}:ledger")
 
     def reservations(self, device: str) -> str:
-        """Hash: path -> token, bytes and deadline of what is being fetched or removed."""
+        """Hash: path -> token, bytes and deadline of what is being fetched."""
         return self._key(f"device:{device}:reservations")
+
+    def leaving(self, device: str) -> str:
+        """Hash: token -> deadline, bytes and names of files that are being deleted."""
+        return self._key(f"device:{device}:leaving")
 
     def device_stats(self, device: str) -> str:
         """Hash of counters."""
         return self._key(f"device:{device}:stats")
+
+    def pins(self, device: str) -> str:
+        """Hash: path -> bytes of what is pinned, 0 while it is not held."""
+        return self._key(f"device:{device}:pins")
+
+    def changes(self, device: str) -> str:
+        """Zset: path -> number of its last change in the manifest."""
+        return self._key(f"device:{device}:changes")
+
+    def reports(self, device: str) -> str:
+        """Zset: id of a report -> when it came, seconds since 1970."""
+        return self._key(f"reports:{device}")
+
+    def said(self, device: str) -> str:
+        """String: what a device last said of itself, as JSON."""
+        return self._key(f"said:{device}")
+
+    def policy_figures(self, device: str) -> str:
+        """Hash: what an eviction policy knows of a device."""
+        return self._key(f"device:{device}:policy")
+
+    def ghosts(self, device: str) -> str:
+        """List: paths that were evicted or refused and are remembered, the oldest first."""
+        return self._key(f"device:{device}:ghosts")
 
     def events(self, device: str) -> str:
         """List: the last events, newest first."""

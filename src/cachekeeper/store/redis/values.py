@@ -7,30 +7,29 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from cachekeeper.core.looked import Looked
 from cachekeeper.core.ports import NO_INPUTS, Inputs
-from cachekeeper.core.preview import Members, Weight
+from cachekeeper.core.preview import Weight
 from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, group_of, told
 from cachekeeper.errors import CacheFull
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
+from cachekeeper.store.redis.expiry import INDEX_SLACK_S, as_time
 from cachekeeper.store.redis.graph import LOG_LENGTH
 
 log = logging.getLogger(__name__)
 
-#: The expiry index lives this much longer than a member added to it.
-INDEX_SLACK_S = 3600
 ASKED_AT_ONCE = 500
-#: Incarnation, as_of, filled, expires, number of sources and how many bytes they take (fill.lua).
-_HEADER = struct.Struct(">ddddHI")
+#: Incarnation, as_of, filled, expires, accesses, number of sources and how many bytes they take,
+#: how long the loader took (parts/record.lua).
+_HEADER = struct.Struct(">ddddIHIf")
 
 
 class Records:
     """One kind of stamped record; ``name`` makes its Redis key from a cache key.
 
-    ``other`` makes that of the key's record in the other tier; ``listed`` is the set that lists the
-    namespaces of the records, for a kind that few namespaces have.
+    ``other`` makes that of the key's record in the other tier; with ``cascades``, what was derived
+    from a value that had expired is invalidated once that is made anew; ``listed`` is the set that
+    lists the namespaces of the records, for a kind that few namespaces have.
     """
 
     def __init__(
@@ -39,10 +38,11 @@ class Records:
         name: Callable[[str], str],
         other: Callable[[str], str],
         *,
+        cascades: bool = False,
         listed: str = "",
     ) -> None:
         self._c, self._name, self._other, self._listed = connection, name, other, listed
-        self._layout = connection.layout
+        self._layout, self._cascades = connection.layout, cascades
 
     def read(self, key: str) -> Found | None:
         """The record if it is fresh; a stale one is removed."""
@@ -71,14 +71,15 @@ class Records:
         What it was made from goes into the graph in the same step. A copy (``inputs`` None) is
         stored only while the other tier has what was copied.
 
-        Returns it as it was stored: with a group in place of too many sources.
+        Returns it as it was stored: with a group in place of too many sources, and a copy with the
+        life that the other tier's has by now.
         """
         layout, entry = self._layout, found.entry
         folded = entry.stamp.folded(key)
         group = "" if folded is entry.stamp else group_of(key)
         keys = [self._name(key), layout.marks, layout.clock, layout.expiry, layout.groups]
         keys += [layout.graph_nodes, layout.graph_log, layout.graph_stats, self._other(key)]
-        keys += [self._listed] if self._listed else []
+        keys += [layout.expired, *([self._listed] if self._listed else [])]
         args: list[Arg] = [
             key,
             entry.stamp.as_of.incarnation,
@@ -96,19 +97,21 @@ class Records:
             layout.graph_out(""),
             layout.value(""),
             layout.binding(""),
+            entry.load_s,
+            int(self._cascades),
             -1 if inputs is None else len(inputs),
             *(part for read in (inputs or NO_INPUTS).items() for part in read),
             *entry.stamp.sources,
         ]
         try:
-            epoch = self._c.run("fill", keys, args)
+            stored = self._c.run("fill", keys, args)
         except CacheFull as error:  # the reader has the value all the same
             log.warning("not_stored key=%s: %s", key, error)
             return None
-        if epoch is None:
+        if stored is None:
             return None
-        at = Moment(entry.stamp.as_of.incarnation, int(epoch))
-        return Found(entry._replace(stamp=folded), at)
+        at = Moment(entry.stamp.as_of.incarnation, int(stored[0]))
+        return Found(entry._replace(stamp=folded, expires=as_time(stored[1])), at)
 
     def remove(self, keys: Iterable[str]) -> int:
         """Delete records; returns how many there were."""
@@ -168,8 +171,9 @@ class RedisTier(Records):
 
     name = "redis"
 
-    def __init__(self, connection: Connection, largest: int) -> None:
-        super().__init__(connection, connection.layout.value, connection.layout.binding)
+    def __init__(self, connection: Connection, largest: int, *, cascades: bool = False) -> None:
+        layout = connection.layout
+        super().__init__(connection, layout.value, layout.binding, cascades=cascades)
         self._largest = largest
 
     def takes(self, key: str, size: int) -> bool:  # noqa: ARG002  # all keys alike
@@ -194,62 +198,15 @@ class RedisTier(Records):
         return Weight(len(lengths), sum(lengths))
 
 
-class RedisExpiry:
-    """When each key expires, in order."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
-
-    def due(self, now: float, limit: int) -> list[str]:
-        """The keys whose time has come, the oldest first."""
-        with reachable():
-            found = self._c.redis.zrange(
-                self._c.layout.expiry, "-inf", now, byscore=True, offset=0, num=limit
-            )
-        return [raw.decode() for raw in found]
-
-    def when(self, key: str) -> float | None:
-        """When a key that was stored expires; None once the sweep has forgotten it."""
-        with reachable():
-            found = self._c.redis.zscore(self._c.layout.expiry, key)
-        return None if found is None else float(found)
-
-    def evictions(self) -> int | None:
-        """How many values the server took away for room since it started; None if unknown."""
-        try:
-            with reachable():
-                return int(self._c.redis.info("stats")["evicted_keys"])
-        except (KeyError, ResponseError):  # one that does not let us ask
-            return None
-
-    def members(self, namespace: str, now: float, at_most: int) -> Members:
-        """How many keys of a namespace are stored, among so many keys that are looked at."""
-        prefix, found, looked_at, cursor = f"{namespace}:".encode(), 0, 0, 0
-        while looked_at < at_most:
-            with reachable():
-                cursor, some = self._c.redis.zscan(
-                    self._c.layout.expiry, cursor, count=ASKED_AT_ONCE
-                )
-            looked_at += len(some)
-            found += sum(1 for key, expires in some if expires > now and key.startswith(prefix))
-            if not cursor:
-                break
-        return Members(namespace, found, looked_at, complete=not cursor)
-
-    def forget(self, keys: Iterable[str], now: float) -> None:
-        """Drop keys from the index unless they were filled again meanwhile."""
-        self._c.run("forget", [self._c.layout.expiry], [now, *keys])
-
-
 def _unpacked(epoch: bytes | int, record: bytes) -> Found:
     """A record as fill.lua wrote it, found valid at an epoch."""
-    incarnation, as_of, filled, expires, _, size = _HEADER.unpack_from(record)
+    incarnation, as_of, filled, expires, _, _, size, load_s = _HEADER.unpack_from(record)
     body = _HEADER.size + size
     # All at once, up to the zero byte that ends the last one: a name at a time takes thrice as long
     names = record[_HEADER.size : body - 1].decode().split("\0") if size else ()
     stamp = Stamp(Moment(int(incarnation), int(as_of)), tuple(names))
     at = Moment(stamp.as_of.incarnation, int(epoch))
-    return Found(Entry(record[body:], stamp, filled, expires), at)
+    return Found(Entry(record[body:], stamp, filled, expires, load_s), at)
 
 
 def _literal(text: str) -> str:

@@ -1,42 +1,49 @@
--- Look a path up in a device's manifest and count the access, in one trip.
--- The rank is core.retention.rank: the parts that "now" decides come as arguments.
+-- Look a path up in a device's manifest and count the access, in one trip: statistics, events, the
+-- order of eviction, and which path was read after which.
 --
--- KEYS  manifest, rank, accesses, stats, marks, events, last, clock
--- ARGV  path, now (s), 0.4 * now / horizon, usage weight, full usage, events kept, events' lifetime (s)
--- returns  nil  not held | {0}  stale or expired | {1, entry, accesses}
---          and, as the next element, the path read before this one
-local before = redis.call('GETSET', KEYS[7], ARGV[1])
-redis.call('EXPIRE', KEYS[7], ARGV[7])
-local entry = redis.call('HGET', KEYS[1], ARGV[1])
-local state = 'missing'
-local held
+-- KEYS  the device's (parts/device.lua), marks, clock, last path read
+-- ARGV  path, now (s), policy, prefix of a path's followers, followers kept
+-- returns {state, the path read before, its entry or ''}; the state is hit, missing, expired or stale
+local path, now, policy = ARGV[1], ARGV[2], ARGV[3]
+local marks, clock, last = KEYS[14], KEYS[15], KEYS[16]
+local before = redis.call('GETSET', last, path)
+redis.call('EXPIRE', last, HISTORY)
+if before and before ~= path then
+  local followers = ARGV[4] .. before
+  redis.call('ZINCRBY', followers, 1, path)
+  redis.call('ZREMRANGEBYRANK', followers, 0, -ARGV[5] - 1)
+  redis.call('EXPIRE', followers, HISTORY)
+end
+local entry = redis.call('HGET', device.manifest, path)
+local state, held = 'missing', nil
 if entry then
-  held = cjson.decode(entry)
-  state = tonumber(held.expires) > tonumber(ARGV[2]) and 'hit' or 'expired'
-  if held.incarnation ~= tonumber(redis.call('HGET', KEYS[8], 'incarnation')) then
+  local expires, json = string.match(entry, '^%d+ %S+ (%S+) (.*)$')
+  held = cjson.decode(json)
+  state = tonumber(expires) > tonumber(now) and 'hit' or 'expired'
+  if held.incarnation ~= tonumber(redis.call('HGET', clock, 'incarnation')) then
     state = 'stale'
   end
   for first = 1, #held.sources, 1000 do  -- unpack has its limits
-    local last = math.min(first + 999, #held.sources)
-    for _, mark in ipairs(redis.call('ZMSCORE', KEYS[5], unpack(held.sources, first, last))) do
+    local final = math.min(first + 999, #held.sources)
+    for _, mark in ipairs(redis.call('ZMSCORE', marks, unpack(held.sources, first, final))) do
       if mark and tonumber(mark) > held.as_of then
         state = 'stale'
       end
     end
   end
 end
-redis.call('LPUSH', KEYS[6], ARGV[2] .. ' ' .. state .. ' ' .. ARGV[1])
-redis.call('LTRIM', KEYS[6], 0, ARGV[6] - 1)
-redis.call('EXPIRE', KEYS[6], ARGV[7])
+tell(now, state, {path})
 if state ~= 'hit' then
-  redis.call('HINCRBY', KEYS[4], 'misses', 1)
-  return {0, before or ''}
+  redis.call('HINCRBY', device.stats, 'misses', 1)
+  return {state, before or '', entry or ''}
 end
-redis.call('HINCRBY', KEYS[4], 'hits', 1)
-local accesses = redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
-if held.by == 'prefetch' and accesses == 1 then
-  redis.call('HINCRBY', KEYS[4], 'prefetch_used', 1)
+redis.call('HINCRBY', device.stats, 'hits', 1)
+local known = redis.call('HGET', device.state, path)
+local seen = seen_of(known)
+if held.by == 'prefetch' and seen.reads == 0 then
+  redis.call('HINCRBY', device.stats, 'prefetch_used', 1)
 end
-local usage = math.min(1, accesses / tonumber(ARGV[5]))
-redis.call('ZADD', KEYS[2], tonumber(ARGV[3]) + held.worth + tonumber(ARGV[4]) * usage, ARGV[1])
-return {1, before or '', entry, accesses}
+local worth = touched(policy, seen, tonumber(now), held.by)
+redis.call('HSET', device.state, path, state_of(seen, copy_of(known)))
+redis.call('ZADD', device.rank, 'XX', exact(worth), path)  -- what is not ranked can't be evicted
+return {state, before or '', entry}

@@ -1,25 +1,17 @@
--- Take one entry out of a manifest if it has expired; its bytes stay counted, as a reservation,
--- until the caller has deleted the file and released it.
+-- Take one entry out of a manifest, if it is still the copy that the caller means and is not being
+-- fetched anew: the caller deletes the file and releases the token.
 --
--- KEYS  ledger, reservations, manifest, rank, accesses, stats, events
--- ARGV  path, token, deadline (s), now (s), events kept, events' lifetime (s)
--- returns 1 taken out, 0 not expired, busy or gone
-local entry = redis.call('HGET', KEYS[3], ARGV[1])
-if not entry or redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then
+-- KEYS  the device's (parts/device.lua)
+-- ARGV  path, copy, token, deadline (s), what happened, for the events
+-- returns 1, or 0 when there was nothing to take out
+local path = ARGV[1]
+local entry = redis.call('HGET', device.manifest, path)
+if not entry or string.match(entry, '^%d+ (%S+)') ~= ARGV[2]
+  or redis.call('HEXISTS', device.reservations, path) == 1 then
   return 0
 end
-local held = cjson.decode(entry)
-if held.expires > tonumber(ARGV[4]) then
-  return 0
+if is_pinned(path) then
+  pin(path, 0)
 end
-redis.call('ZREM', KEYS[4], ARGV[1])
-redis.call('HDEL', KEYS[3], ARGV[1])
-redis.call('HDEL', KEYS[5], ARGV[1])
-redis.call('HINCRBY', KEYS[1], 'used', -held.size)
-redis.call('HINCRBY', KEYS[1], 'reserved', held.size)
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. string.format('%d', held.size) .. ' ' .. ARGV[3])
-redis.call('HINCRBY', KEYS[6], 'expired', 1)
-redis.call('LPUSH', KEYS[7], ARGV[4] .. ' expired ' .. ARGV[1])
-redis.call('LTRIM', KEYS[7], 0, ARGV[5] - 1)
-redis.call('EXPIRE', KEYS[7], ARGV[6])
+take_out_entries({path}, {entry}, ARGV[3], ARGV[4], ARGV[5])
 return 1

@@ -6,10 +6,10 @@
 --         {bytes of the body, the record up to its body, the first bytes of that, incarnation now,
 --          the latest mark of a source after its as_of or '', that source}
 local record = redis.call('GET', KEYS[1])
-if not record then
+if not record or #record < HEADER_SIZE then
   return nil
 end
-local _, as_of, _, _, count, size, at = struct.unpack('>ddddI2I4', record)
+local _, as_of, _, _, _, count, size, _, at = struct.unpack(HEADER, record)
 local key, body = ARGV[1], at + size
 local names = {'o:' .. key, 'k:' .. key, 'n:' .. string.match(key, '^[^:]*'),
   struct.unpack(string.rep('s', count), record, at)}
