@@ -177,7 +177,9 @@ class Phone:
             by=DEMAND,
             copy=token,
         )
-        assert self._devices.commit(self._id, path, token, held, place, self._limits) == ""
+        assert (
+            self._devices.commit(self._id, path, token, held, place, self._limits, now + 60) == ""
+        )
         entry: Any = self._peer.hget(self._layout.manifest(self._id), path)
         assert entry is not None
         assert self._cache.device_caches.forget(self._id, path, token)
