@@ -3,9 +3,9 @@
 The device's manifest, ledger, order of eviction and expiry are as commits leave them. Ours is what
 the sweep calls: it takes out what is worth least, some hundreds in a call, remembers it as the
 policy wants, tells it among the events, deletes the files and releases their bytes. The other is
-what removes as many entries of the same size without knowing anything: ``ZPOPMIN`` of an order and
-``UNLINK`` of keys, as many at a time. The device's files are nowhere but in the last figure, where
-they are real links on the disk: to unlink them is the file system's part.
+what removes as many values without knowing anything: ``ZPOPMIN`` of an order and ``UNLINK`` of keys
+that hold 1 KiB, as many at a time. The device's files are nowhere but in the last figure, where they
+are real links on the disk: to unlink them is the file system's part.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cachekeeper.client.cache import Cache
 from cachekeeper.core.device import DEMAND, Held, Place, Wish
 from cachekeeper.core.retention import Priority
 
-SIZE: Final = 1000  # bytes of a file, as the ledger counts them
+SIZE: Final = 1024  # bytes of a file, as the ledger counts them, and of a value of the other
 A_CALL: Final = 500  # entries that one script takes out; of ZPOPMIN and UNLINK, too
 SENT_AT_ONCE: Final = 1000
 LIVES_S: Final = 3 * 86400.0
@@ -69,7 +69,7 @@ def _evicting(server: Bed, sizes: Sizes) -> list[Figure]:
         tell(f"evict: {sizes.large:,} entries, {sizes.small:,} entries, and as many bare keys")
         large.fill(sizes.large)
         small.fill(sizes.small)
-        bare = Bare(peer, large.packed)
+        bare = Bare(peer, random.Random(2).randbytes(SIZE))
         bare.fill(sizes.large)
         large.settle()
         small.settle()
@@ -122,12 +122,12 @@ class Phone:
         self._layout, self._devices = cache.stores.connection.layout, cache.stores.devices
         self._limits = cache.device_caches.limits(name)
         self._digest = cache.stores.blobs.put(name.encode().ljust(SIZE))
-        self.packed, self._state, self._worth = self._commit_one()
+        self._packed, self._state, self._worth = self._commit_one()
 
     def fill(self, count: int, *, files: bool = False) -> None:
         """As many entries, in no order of what they are worth."""
         layout, expires = self._layout, time.time() + LIVES_S
-        before, _, after = self.packed.partition(b" copy ")
+        before, _, after = self._packed.partition(b" copy ")
         for numbers in _parts(self._made, self._made + count):
             paths = _paths(numbers)
             copies = [uuid.uuid4().hex for _ in paths]
@@ -177,7 +177,9 @@ class Phone:
             by=DEMAND,
             copy=token,
         )
-        assert self._devices.commit(self._id, path, token, held, place, self._limits) == ""
+        assert (
+            self._devices.commit(self._id, path, token, held, place, self._limits, now + 60) == ""
+        )
         entry: Any = self._peer.hget(self._layout.manifest(self._id), path)
         assert entry is not None
         assert self._cache.device_caches.forget(self._id, path, token)

@@ -337,6 +337,21 @@ def test_what_a_killed_process_was_deleting_is_deleted(host: Host) -> None:
     host.check()
 
 
+def test_what_a_killed_process_had_replaced_is_deleted(host: Host) -> None:
+    host.edit("a", b"old" * 100)
+    host.caches.get(DEVICE, "a")
+    host.edit("a", b"new")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DeviceCaches, "_let_go", lambda *_: None)  # it was killed after the commit
+        assert host.caches.get(DEVICE, "a").body == b"new"
+    ledger = host.stores.devices.ledger(DEVICE)
+    assert (ledger.used, ledger.reserved, host.on_disk()) == (3, 300, 303)
+    host.ahead_s = RESERVATION_S + 1
+    assert host.sweep.run()["reservations_settled"] == 1
+    assert copy_of(host) == b"new"
+    host.check()
+
+
 def test_a_store_whose_reservation_ran_out_gives_way(host: Host) -> None:
     """Its holder was stopped for longer than a reservation lasts, and the sweep tidied up."""
     host.origin["a"] = b"a" * 100

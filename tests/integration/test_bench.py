@@ -29,6 +29,13 @@ KEYS = {
         "ablations",
         "ablations_caught",
     },
+    "evict": {
+        "evict_10k_s",
+        "evict_vs_raw",
+        "growth",
+        "expire_10k_s",
+        "expire_vs_raw",
+    },
     "graph": {
         "dag_vs_rustworkx",
         "dag_vs_networkx",

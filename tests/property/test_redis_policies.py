@@ -62,7 +62,9 @@ class Phone:
             gone += [self._path_of[copy] for copy in room.copies]
             place, released = room.place, room.leaving
         held = Held("0" * 64, size, self._incarnation, 0, (), "low", now, FOREVER, DEMAND, copy)
-        assert self.devices.commit(self.id, path, wish.token, held, room.place, self.limits) == ""
+        assert (
+            self.devices.commit(self.id, path, wish.token, held, room.place, self.limits, now) == ""
+        )
         return gone
 
     def evict(self, wanted: int, now: float) -> list[str]:

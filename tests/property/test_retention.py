@@ -170,7 +170,7 @@ def take_in(devices: RedisDevices, device: str, path: str, file: Kept, incarnati
     wish = Wish(path, file.size, "token", file.by, file.priority.weight, filled, filled + 60)
     room = devices.reserve(device, wish, LIMITS, Place(), "")
     assert room.granted
-    assert devices.commit(device, path, "token", held, room.place, LIMITS) == ""
+    assert devices.commit(device, path, "token", held, room.place, LIMITS, filled) == ""
 
 
 def worth(file: Kept, now: float) -> float:

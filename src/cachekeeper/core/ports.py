@@ -405,7 +405,14 @@ class Devices(Protocol):
         """Keep a reservation; False when it is gone."""
 
     def commit(
-        self, device: str, path: str, token: str, held: Held, place: Place, limits: Limits
+        self,
+        device: str,
+        path: str,
+        token: str,
+        held: Held,
+        place: Place,
+        limits: Limits,
+        deadline: float,
     ) -> str | None:
         """Turn a reservation into an entry.
 

@@ -258,7 +258,10 @@ class DeviceCaches:
             by=wish.by,
             copy=wish.token,
         )
-        replaced = self._devices.commit(device, wish.path, wish.token, held, place, limits)
+        deadline = now + RESERVATION_S
+        replaced = self._devices.commit(
+            device, wish.path, wish.token, held, place, limits, deadline
+        )
         if replaced is None:
             raise Busy(f"{wish.path}: its reservation on {device} has passed")
         if replaced:

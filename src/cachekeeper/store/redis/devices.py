@@ -96,15 +96,22 @@ class RedisDevices:
         return bool(self._run("device_renew", device, "", [path, token, deadline]))
 
     def commit(
-        self, device: str, path: str, token: str, held: Held, place: Place, limits: Limits
+        self,
+        device: str,
+        path: str,
+        token: str,
+        held: Held,
+        place: Place,
+        limits: Limits,
+        deadline: float,
     ) -> str | None:
         """Turn a reservation into an entry; None when the reservation is gone.
 
-        Returns the copy that it replaces, '' for none: it leaves under the same token.
+        Returns the copy that it replaces, '' for none: it leaves under the same token, and is to
+        be deleted and released by the deadline.
         """
         args: list[Arg] = [path, token, _packed(held), place.worth, place.state, held.expires]
-        args += [held.by, held.filled + HISTORY_S]
-        found = self._run("device_commit", device, limits.policy, args)
+        found = self._run("device_commit", device, limits.policy, [*args, held.by, deadline])
         return found[0].decode() if found else None
 
     def abandon(self, device: str, path: str, token: str, deadline: float) -> bool:

@@ -10,6 +10,7 @@
 -- once, again, batches; rounds (of making room)
 local TRIP, HALVED_AFTER, GHOSTS, LEAST_W1, MOST_W1, STEP, WHOLE_STEP = 3, 20, 2, 0.02, 2, 0.05, 200
 local STATE, STATE_BYTES = '>BddI4dI4d', 41
+local NOBODY = struct.pack(STATE, 0, 0, 0, 0, math.huge, 0, 0)  -- of no batch
 
 local function exact(number)
   return string.format('%.17g', number)
@@ -83,17 +84,6 @@ function gdga.count_ghosts(bytes, once, again)
   return redis.call('HINCRBY', device.figures, 'ghost_bytes', whole(bytes))
 end
 
--- The size of what is still a ghost of a batch, and whether it was seen more than once.
-local function ghost_of(path, number)
-  local state = redis.call('HGET', device.state, path)
-  if state and redis.call('HEXISTS', device.manifest, path) == 0 then
-    local again, size, _, _, batch = struct.unpack(STATE, state)
-    if batch < number then
-      return size, again
-    end
-  end
-end
-
 -- Forget the oldest ghosts beyond twice the quota; a bounded number, and the rest at the next turn.
 -- Where most batches are of paths that are no ghosts any more, the front goes to the end.
 function gdga.forget(known, quota, at_most)
@@ -105,20 +95,24 @@ function gdga.forget(known, quota, at_most)
       break
     end
     local number, at = struct.unpack('>d', batch)
-    while at <= #batch and at_most > 0 and (known + bytes > limit or is_long) do
-      local stop = string.find(batch, '\n', at, true)
-      local path = string.sub(batch, at, stop - 1)
-      local size, again = ghost_of(path, number)
-      if size and known + bytes > limit then
-        bytes, once, more = bytes - size, once - (1 - again), more - again
-        gone[#gone + 1] = path
-      elseif size then
-        moved[#moved + 1] = path
-      end
-      at, at_most = stop + 1, at_most - 1
+    local paths = {}
+    for path in string.gmatch(string.sub(batch, at), '[^\n]+') do
+      paths[#paths + 1] = path
     end
-    if at <= #batch then
-      redis.call('LPUSH', device.ghosts, string.sub(batch, 1, 8) .. string.sub(batch, at))
+    local states, i = redis.call('HMGET', device.state, unpack(paths)), 1
+    while i <= #paths and at_most > 0 and (known + bytes > limit or is_long) do
+      local again, size, _, _, since = struct.unpack(STATE, states[i] or NOBODY)
+      if since < number and known + bytes > limit then
+        bytes, once, more = bytes - size, once - (1 - again), more - again
+        gone[#gone + 1] = paths[i]
+      elseif since < number then
+        moved[#moved + 1] = paths[i]
+      end
+      i, at_most = i + 1, at_most - 1
+    end
+    if i <= #paths then
+      redis.call('LPUSH', device.ghosts,
+        string.sub(batch, 1, 8) .. table.concat(paths, '\n', i) .. '\n')
     end
   end
   if #gone > 0 then
@@ -144,20 +138,30 @@ function gdga.remember(path, seen, quota)
   gdga.forget(gdga.count_ghosts(seen.size, 1 - again, again), quota, 16)
 end
 
--- What is known of a path that is not held, and what it is worth: {seen, worth}.
-function gdga.insert(path, size, weight, quota, by)
-  local ghost, batch = redis.call('HGET', device.state, path), figure('batches', 0)
+-- A path is no ghost any more: what was known of it, if it was one.
+function gdga.drop(path)
+  local ghost = redis.call('HGET', device.state, path)
   if not ghost then
-    local seen = {size = size, weight = weight, f = 1, halvings = figure('halvings', 0), batch = batch}
-    return seen, gdga.value(seen, figure('w1', 0.3))
+    return nil
   end
   local seen = seen_of(ghost)
   local again = seen.again and 1 or 0
-  if by == 'demand' then
-    gdga.adapt(seen.again, size, quota)
-  end
   redis.call('HDEL', device.state, path)
   gdga.count_ghosts(-seen.size, again - 1, -again)
+  return seen
+end
+
+-- What is known of a path that is not held, and what it is worth: {seen, worth}.
+function gdga.insert(path, size, weight, quota, by)
+  local batch, known = figure('batches', 0), redis.call('HGET', device.state, path)
+  if not known then
+    local seen = {size = size, weight = weight, f = 1, halvings = figure('halvings', 0), batch = batch}
+    return seen, gdga.value(seen, figure('w1', 0.3))
+  end
+  if by == 'demand' then
+    gdga.adapt(string.byte(known) == 1, size, quota)
+  end
+  local seen = gdga.drop(path)
   seen.size, seen.weight, seen.batch = size, weight, batch
   gdga.again(seen)
   return seen, gdga.value(seen, 1)
@@ -194,6 +198,10 @@ end
 local function asked_for(policy, path, size, weight, now, by, quota)
   local reads = by == 'demand' and 1 or 0
   local seen = {size = size, reads = reads, weight = weight, f = 1, halvings = 0}
+  if policy ~= 'gdga' then
+    gdga.drop(path)
+    seen.batch = figure('batches', 0)
+  end
   if policy == 'lru' then
     return seen, redis.call('HINCRBY', device.figures, 'accesses', 1)
   elseif policy == 'retention' then
