@@ -4,8 +4,8 @@ The device's manifest, ledger, order of eviction and expiry are as commits leave
 the sweep calls: it takes out what is worth least, some hundreds in a call, remembers it as the
 policy wants, tells it among the events, deletes the files and releases their bytes. The other is
 what removes as many values without knowing anything: ``ZPOPMIN`` of an order and ``UNLINK`` of keys
-that hold 1 KiB, as many at a time. The device's files are nowhere but in the last figure, where they
-are real links on the disk: to unlink them is the file system's part.
+that hold 1 KiB, as many at a time. The device's files are nowhere but in the last figure, where
+they are real links on the disk: to unlink them is the file system's part.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from celery.exceptions import Reject, Retry
 from cachekeeper.client.cache import Cache
 from cachekeeper.core.dead import kind_of, reason_of
 from cachekeeper.core.due import Work
-from cachekeeper.core.ports import Activity, DeadLetters
+from cachekeeper.core.ports.pipeline import Activity, DeadLetters
 from cachekeeper.core.request import MAX_BY
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import FIRST_FAILED, LOST, QUEUES, ROUTES

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import redis
 
-from cachekeeper.core.ports import DeadLetters
+from cachekeeper.core.ports.pipeline import DeadLetters
 from cachekeeper.errors import CachekeeperError, CacheUnavailable
 
 #: What is kept of a message; its length and hash tell of the rest.

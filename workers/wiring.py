@@ -13,7 +13,7 @@ from typing import Any
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.graph import open_graph
 from cachekeeper.client.queues import queue_watch
-from cachekeeper.core.ports import Tier
+from cachekeeper.core.ports.tiers import Tier
 from cachekeeper.core.retention import Priority
 from cachekeeper.core.strategy import STRATEGIES, Strategy
 from cachekeeper.errors import BrokerUnavailable, ConfigurationError

@@ -13,7 +13,7 @@ import pytest
 
 from cachekeeper.client.node import Node
 from cachekeeper.client.stores import Stores, open_stores
-from cachekeeper.core.ports import Tier
+from cachekeeper.core.ports.tiers import Tier
 from cachekeeper.core.request import make_request
 from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, merged, stamp_of_tags
 from cachekeeper.local.server import EmbeddedServer

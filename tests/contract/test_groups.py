@@ -10,7 +10,7 @@ import pytest
 
 from cachekeeper import Cache
 from cachekeeper.client.namespace import Namespace
-from cachekeeper.core.ports import Tier
+from cachekeeper.core.ports.tiers import Tier
 from cachekeeper.core.stamps import FOLD_BEYOND, group_of, source_of_key, source_of_tag
 from cachekeeper.settings import Settings
 from tests.contract.conftest import Shelf, Site, marked

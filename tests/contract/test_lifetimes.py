@@ -14,7 +14,7 @@ from cachekeeper import Cache
 from cachekeeper.client.accesses import Accesses
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.stores import open_stores
-from cachekeeper.core.ports import Tier
+from cachekeeper.core.ports.tiers import Tier
 from cachekeeper.core.stamps import (
     FOLD_BEYOND,
     Entry,

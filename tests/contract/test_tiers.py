@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cachekeeper.core.ports import SharedTier
+from cachekeeper.core.ports.tiers import SharedTier
 from cachekeeper.core.stamps import Entry, Found, Stamp, source_of_key
 from tests.contract.conftest import MIB, Shelf, Site, aged
 from tests.support import wait_until

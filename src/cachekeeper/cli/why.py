@@ -14,7 +14,7 @@ import click
 from cachekeeper.cli.opened import json_option, open_cache
 from cachekeeper.cli.told import ago, one_line, span
 from cachekeeper.cli.up import state_option
-from cachekeeper.core.ports import Cause
+from cachekeeper.core.ports.pipeline import Cause
 from cachekeeper.core.stamps import told
 from cachekeeper.services.explain import Held, Why
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 from cachekeeper.client.flights import Flights
 from cachekeeper.core.device import Content, Offer
 from cachekeeper.core.keys import file_key
-from cachekeeper.core.ports import Origin
+from cachekeeper.core.ports.origins import Origin
 from cachekeeper.core.stamps import Entry, stamp_of_tags
 from cachekeeper.errors import (
     Busy,

@@ -7,7 +7,7 @@ import logging
 from cachekeeper.client.broker import Broker
 from cachekeeper.core.device import Ledger
 from cachekeeper.core.keys import check_device
-from cachekeeper.core.ports import Devices
+from cachekeeper.core.ports.devices import Devices
 from cachekeeper.errors import BrokerUnavailable
 from cachekeeper.names import Task
 from cachekeeper.services.device import DeviceCaches

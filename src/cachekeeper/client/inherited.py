@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from cachekeeper.client.reading import ReadThrough
-from cachekeeper.core.ports import Inputs
+from cachekeeper.core.ports.tiers import Inputs
 from cachekeeper.core.stamps import own_sources, source_of_tag
 from cachekeeper.store.redis.graph import RedisGraph
 

@@ -12,7 +12,7 @@ from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.receipt import ReceiptHandle
 from cachekeeper.client.stores import Stores
 from cachekeeper.core.keys import check_key, namespace_of
-from cachekeeper.core.ports import LookedTier, Tier
+from cachekeeper.core.ports.tiers import LookedTier, Tier
 from cachekeeper.core.preview import Preview
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.records import check_since, make_selection

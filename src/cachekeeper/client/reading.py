@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cachekeeper.client.accesses import Accesses
 from cachekeeper.client.flights import Flights
 from cachekeeper.client.sources import Input, collecting, is_collecting, note
-from cachekeeper.core.ports import SharedTier, Tier
+from cachekeeper.core.ports.tiers import SharedTier, Tier
 from cachekeeper.core.stamps import POISON, Entry, Found, Moment, Stamp, merged, stamp_of_tags
 from cachekeeper.core.ttl import NEVER_BEFORE, is_due_early
 from cachekeeper.errors import CacheFull, CacheUnavailable

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from cachekeeper.beneath import open_beneath
 from cachekeeper.core.keys import check_path
-from cachekeeper.core.ports import Version
+from cachekeeper.core.ports.origins import Version
 from cachekeeper.errors import ForbiddenPath, InvalidInput, OriginMissing, OriginUnavailable
 
 _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}

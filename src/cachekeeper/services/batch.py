@@ -6,7 +6,8 @@ import uuid
 
 from cachekeeper.core.dead import kind_of, reason_of
 from cachekeeper.core.due import Work
-from cachekeeper.core.ports import Clock, Pending
+from cachekeeper.core.ports.pipeline import Pending
+from cachekeeper.core.ports.tiers import Clock
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.strategy import CONSISTENCIES, STRATEGIES, Strategy

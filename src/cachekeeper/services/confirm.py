@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cachekeeper.core.ports import Marks, Nodes
+from cachekeeper.core.ports.tiers import Marks, Nodes
 from cachekeeper.core.stamps import Moment
 
 #: A node that leaves rings nobody: look again after this.

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from cachekeeper.core.dead import Kind, Letter, Selection
 from cachekeeper.core.due import Attempt
-from cachekeeper.core.ports import LettersKept, ReopenableReceipts, Sender
+from cachekeeper.core.ports.pipeline import LettersKept, ReopenableReceipts, Sender
 from cachekeeper.core.receipt import Status, failed_receipt, pending_receipt
 from cachekeeper.core.request import Request, make_request
 from cachekeeper.core.strategy import STRATEGIES, Strategy

@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 from cachekeeper.core.device import DEMAND, HIT, Content, Held, Limits, Offer, Place, Wish
 from cachekeeper.core.keys import check_device, check_path, file_key
-from cachekeeper.core.ports import Clock, Devices, Files, Source
+from cachekeeper.core.ports.devices import Devices, Files, Source
+from cachekeeper.core.ports.tiers import Clock
 from cachekeeper.core.retention import Priority
 from cachekeeper.core.stamps import own_sources
 from cachekeeper.errors import (

@@ -6,7 +6,8 @@ import uuid
 from typing import Final
 
 from cachekeeper.core.due import Work
-from cachekeeper.core.ports import Clock, DeadLetters, Due, Sender
+from cachekeeper.core.ports.pipeline import DeadLetters, Due, Sender
+from cachekeeper.core.ports.tiers import Clock
 
 CLAIMED_AT_ONCE: Final = 100
 #: A sweep that dies after it has claimed delays what it claimed by this.

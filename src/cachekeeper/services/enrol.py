@@ -12,7 +12,8 @@ import secrets
 from typing import Final
 
 from cachekeeper.core.keys import DEVICE, check_device
-from cachekeeper.core.ports import Clock, Tokens
+from cachekeeper.core.ports.devices import Tokens
+from cachekeeper.core.ports.tiers import Clock
 from cachekeeper.errors import InvalidInput
 
 _NOBODY: Final = hashlib.sha256(secrets.token_bytes(32)).hexdigest()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cachekeeper.core.ports import Clock, Devices, Files
+from cachekeeper.core.ports.devices import Devices, Files
+from cachekeeper.core.ports.tiers import Clock
 from cachekeeper.services.device import DeviceCaches
 
 HIGH_WATER = 0.95  # of the quota: where a sweep starts evicting

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cachekeeper.core.ports import Clock, Devices, Expiry, Garbage, SharedTier, Swept
+from cachekeeper.core.ports.devices import Devices
+from cachekeeper.core.ports.tiers import Clock, Expiry, Garbage, SharedTier, Swept
 from cachekeeper.services.device import DeviceCaches
 
 CHUNK = 500

@@ -8,7 +8,9 @@ from typing import Final
 
 from cachekeeper.core.keys import check_key
 from cachekeeper.core.looked import Looked
-from cachekeeper.core.ports import Cause, Causes, Clock, Devices, Edges, Lifetimes, LookedTier
+from cachekeeper.core.ports.devices import Devices
+from cachekeeper.core.ports.pipeline import Cause, Causes, Edges
+from cachekeeper.core.ports.tiers import Clock, Lifetimes, LookedTier
 from cachekeeper.core.stamps import own_sources, source_of_tag
 from cachekeeper.services.on_devices import OnDevice, on_devices
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cachekeeper.core.following import Cursor, Page, Position, parse_cursor
 from cachekeeper.core.keys import check_device
-from cachekeeper.core.ports import Following
+from cachekeeper.core.ports.devices import Following
 from cachekeeper.errors import InvalidInput
 
 PAGE_AT_MOST = 1000

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from cachekeeper.core.graph.reach import Reach
-from cachekeeper.core.ports import Clock, Counters, Garbage, Leftovers, Marks, Receipts
+from cachekeeper.core.ports.pipeline import Counters, Leftovers, Receipts
+from cachekeeper.core.ports.tiers import Clock, Garbage, Marks
 from cachekeeper.core.receipt import SHOWN, Receipt, Status, failed_receipt, pending_receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Moment

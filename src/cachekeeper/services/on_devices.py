@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from cachekeeper.core.ports import Causes, Devices
+from cachekeeper.core.ports.devices import Devices
+from cachekeeper.core.ports.pipeline import Causes
 
 FILES: Final = "file:"
 #: Devices that are asked, and events of each that are looked through.

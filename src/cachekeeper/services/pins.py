@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from cachekeeper.core.device import DEMAND, Limits
 from cachekeeper.core.keys import check_device, check_path
-from cachekeeper.core.ports import Clock, PinLedger
+from cachekeeper.core.ports.devices import PinLedger
+from cachekeeper.core.ports.tiers import Clock
 from cachekeeper.core.retention import Priority
 from cachekeeper.errors import Busy, QuotaExceeded
 from cachekeeper.services.device import DeviceCaches

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cachekeeper.core.device import PREFETCH
 from cachekeeper.core.keys import check_device, check_path
-from cachekeeper.core.ports import Devices, Origin, Reports
+from cachekeeper.core.ports.devices import Devices, Reports
+from cachekeeper.core.ports.origins import Origin
 from cachekeeper.core.relations import neighbours
 from cachekeeper.core.retention import Priority
 from cachekeeper.errors import Busy, DiskFull, OriginMissing, QuotaExceeded

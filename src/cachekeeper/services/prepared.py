@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cachekeeper.core.ports import Prepared
+from cachekeeper.core.ports.pipeline import Prepared
 
 AT_ONCE = 100
 AGAIN_S = 30.0  # by then they were sent and forgotten, or the sweep has died

@@ -8,7 +8,7 @@ from typing import Final
 
 from cachekeeper.core.graph.edges import reached_by
 from cachekeeper.core.graph.reach import reach
-from cachekeeper.core.ports import Clock, Nodes, Stored, WeighedTier
+from cachekeeper.core.ports.tiers import Clock, Nodes, Stored, WeighedTier
 from cachekeeper.core.preview import Preview, Step
 from cachekeeper.core.receipt import SHOWN
 from cachekeeper.core.request import Request

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cachekeeper.core.graph.digraph import SnapshotGraph
 from cachekeeper.core.graph.reach import Reach, reach
-from cachekeeper.core.ports import Tier
+from cachekeeper.core.ports.tiers import Tier
 from cachekeeper.core.receipt import SHOWN
 from cachekeeper.core.request import Request
 from cachekeeper.services.snapshot import GraphSnapshot

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cachekeeper.core.ports import Clock, PendingSets, Queues
+from cachekeeper.core.ports.pipeline import PendingSets, Queues
+from cachekeeper.core.ports.tiers import Clock
 from cachekeeper.core.strategy import Strategy
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from cachekeeper.core.ports import Clock, Nodes, Pending, Receipts, TrimmableMarks
+from cachekeeper.core.ports.pipeline import Pending, Receipts
+from cachekeeper.core.ports.tiers import Clock, Nodes, TrimmableMarks
 from cachekeeper.core.receipt import failed_receipt
 
 LEASES_UNTIL_GONE = 30

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cachekeeper.core.graph.digraph import SnapshotGraph
 from cachekeeper.core.graph.figures import figures, leaves
 from cachekeeper.core.graph.ports import GraphStore
-from cachekeeper.core.ports import Clock
+from cachekeeper.core.ports.tiers import Clock
 from cachekeeper.services.snapshot import GraphSnapshot
 
 

@@ -9,7 +9,8 @@ from typing import Final
 
 from cachekeeper.core.device import HIT, DeviceState, Limits
 from cachekeeper.core.keys import check_device, check_path
-from cachekeeper.core.ports import Clock, Reports
+from cachekeeper.core.ports.devices import Reports
+from cachekeeper.core.ports.tiers import Clock
 from cachekeeper.errors import InvalidInput
 
 PATHS_AT_MOST: Final = 200  # they are counted in one transaction

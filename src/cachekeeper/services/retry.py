@@ -7,7 +7,8 @@ from typing import Final
 
 from cachekeeper.core.backoff import pause_s
 from cachekeeper.core.due import Work
-from cachekeeper.core.ports import Clock, Counters, Due
+from cachekeeper.core.ports.pipeline import Counters, Due
+from cachekeeper.core.ports.tiers import Clock
 from cachekeeper.errors import PermanentError
 
 #: The name of a count, and what an error is told.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from cachekeeper.core.graph.arrays import GraphArrays
 from cachekeeper.core.graph.digraph import SnapshotGraph
 from cachekeeper.core.graph.ports import GraphFile, GraphFiles, GraphStore
-from cachekeeper.core.ports import Clock
+from cachekeeper.core.ports.tiers import Clock
 
 #: With so many changed rows of its own a process writes a new file for all of the host.
 COMPACT_AFTER = 20_000

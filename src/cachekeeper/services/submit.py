@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cachekeeper.core.ports import Inbox
+from cachekeeper.core.ports.pipeline import Inbox
 from cachekeeper.core.receipt import pending_receipt
 from cachekeeper.core.request import Request
 from cachekeeper.errors import PendingFull

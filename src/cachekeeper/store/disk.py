@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from cachekeeper.core.device import Content
 from cachekeeper.core.looked import Looked
-from cachekeeper.core.ports import NO_INPUTS, Inputs
+from cachekeeper.core.ports.tiers import NO_INPUTS, Inputs
 from cachekeeper.core.preview import Weight
 from cachekeeper.core.stamps import Entry, Found
 from cachekeeper.store.blobs import Blobs

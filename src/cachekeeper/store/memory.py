@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from cachekeeper.core.looked import Looked
-from cachekeeper.core.ports import NO_INPUTS, Inputs
+from cachekeeper.core.ports.tiers import NO_INPUTS, Inputs
 from cachekeeper.core.stamps import Entry, Found, Moment, named_key, own_sources
 
 ENTRY_BYTES: Final = 640  # the tuples and numbers of an entry, its place in the order of use

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 
-from cachekeeper.core.ports import NO_INPUTS, Inputs
+from cachekeeper.core.ports.tiers import NO_INPUTS, Inputs
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import Moment

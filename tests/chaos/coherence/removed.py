@@ -22,7 +22,7 @@ from cachekeeper.client.inherited import Inherited
 from cachekeeper.client.reading import ReadThrough, Recipe, made
 from cachekeeper.client.sources import Input
 from cachekeeper.core import request
-from cachekeeper.core.ports import Inputs
+from cachekeeper.core.ports.tiers import Inputs
 from cachekeeper.core.request import Request
 from cachekeeper.core.stamps import POISON, Found, Moment, source_of_key
 from cachekeeper.core.strategy import STRATEGIES

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from redis.exceptions import ResponseError
 
-from cachekeeper.core.ports import Swept
+from cachekeeper.core.ports.tiers import Swept
 from cachekeeper.core.preview import Members
 from cachekeeper.core.ttl import LEAST_GAIN, Accessed
 from cachekeeper.store.redis.connection import Arg, Connection, reachable

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from cachekeeper.core.ports import NO_INPUTS, Inputs
+from cachekeeper.core.ports.tiers import NO_INPUTS, Inputs
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 
 #: Changes kept: a snapshot that is farther behind loads anew.

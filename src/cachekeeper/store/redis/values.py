@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cachekeeper.core.looked import Looked
-from cachekeeper.core.ports import NO_INPUTS, Inputs
+from cachekeeper.core.ports.tiers import NO_INPUTS, Inputs
 from cachekeeper.core.preview import Weight
 from cachekeeper.core.stamps import Entry, Found, Moment, Stamp, group_of, told
 from cachekeeper.errors import CacheFull
