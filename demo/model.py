@@ -66,7 +66,8 @@ class Library:
 
     def _list(self, album: str) -> list[str]:
         assert self._cache.origin is not None
-        return self._cache.origin.siblings("any" if album == TOP else f"{album}/any")
+        listed = self._cache.origin.list("" if album == TOP else album)
+        return [each.path for each in listed if each.version is not None]
 
     def _draw(self, path: str) -> bytes:
         body: bytes = self.files.get(path)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from threading import Event
 
 from cachekeeper import Cache
+from cachekeeper.core.ports.origins import Changed
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.errors import CachekeeperError
-from cachekeeper.origin.watch import Changed, changes
+from cachekeeper.origin.folder_watch import changes
 from demo.model import album_of
 from demo.stage import Stage
 

@@ -41,8 +41,8 @@ class Gallery:
     def make_album(self, folder: str) -> bytes:
         """A page of thumbnails."""
         self.made.append(f"album {folder}")
-        photos = self.cache.origin.siblings(f"{folder}/x") if self.cache.origin else []
-        return b" | ".join(self.thumbs.get(path) for path in photos)
+        photos = self.cache.origin.list(folder) if self.cache.origin else []
+        return b" | ".join(self.thumbs.get(photo.path) for photo in photos)
 
 
 @pytest.fixture

@@ -96,6 +96,11 @@ def namespace_of(key: str) -> str:
     return key.partition(":")[0]
 
 
+def folder_of(path: str) -> str:
+    """The folder of a relative path, '' for the topmost one."""
+    return path.rpartition("/")[0]
+
+
 def parent_of(path: str) -> str:
     """The folder of a relative path, ``.`` for the top."""
     return str(PurePosixPath(path).parent)

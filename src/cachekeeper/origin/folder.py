@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 from cachekeeper.beneath import open_beneath
 from cachekeeper.core.keys import check_path
-from cachekeeper.core.ports.origins import Version
+from cachekeeper.core.ports.origins import Changed, Listed, Version
 from cachekeeper.errors import ForbiddenPath, InvalidInput, OriginMissing, OriginUnavailable
+from cachekeeper.origin.folder_watch import changes
 
 _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
@@ -38,8 +41,7 @@ class FolderOrigin:
             OriginUnavailable: it can't be read just now.
         """
         with _Errors(self.folder, path):
-            found = self._locate(path).stat()
-        return Version(found.st_size, f"{found.st_mtime_ns:x}-{found.st_ino:x}")
+            return _version(self._locate(path).stat())
 
     def read(self, path: str) -> bytes:
         """The content; raises as ``stat`` does."""
@@ -59,17 +61,22 @@ class FolderOrigin:
                 raise
             return file
 
-    def siblings(self, path: str) -> list[str]:
-        """The regular files in the folder of ``path``, hidden ones left out."""
-        parent, _, _ = check_path(path).rpartition("/")
+    def list(self, folder: str) -> list[Listed]:
+        """The regular files and the folders in a folder, hidden ones and links left out.
+
+        Those whose names can be no path of ours are left out, too. Raises as ``stat`` does.
+        """
+        inside = check_path(folder, "folder") if folder else ""
         with (
-            _Errors(self.folder, path),
-            os.scandir(self._inside(self.folder / parent, path)) as found,
+            _Errors(self.folder, folder),
+            os.scandir(self._inside(self.folder / inside, folder)) as entries,
         ):
-            names = [e.name for e in found if e.is_file(follow_symlinks=False)]
-        shown = (name for name in names if not name.startswith("."))
-        paths = (f"{parent}/{name}" if parent else name for name in shown)
-        return sorted(p for p in paths if _can_be_asked_for(p))
+            found = [_listed(inside, entry) for entry in entries if entry.name[0] != "."]
+        return sorted(each for each in found if each is not None)
+
+    def watch(self, stop: Event) -> Iterator[Sequence[Changed]]:
+        """Batches of what is written, renamed or deleted, as the operating system says."""
+        return changes(self.folder, stop)
 
     def _locate(self, path: str) -> Path:
         real = self._inside(self.folder / check_path(path), path)
@@ -89,10 +96,18 @@ def _check_regular(status: os.stat_result, path: str) -> None:
         raise ForbiddenPath("path", path, "a regular file")
 
 
-def _can_be_asked_for(path: str) -> bool:
-    with suppress(ForbiddenPath):  # a name of broken UTF-8, say
-        return bool(check_path(path))
-    return False
+def _listed(folder: str, entry: os.DirEntry[str]) -> Listed | None:
+    path = f"{folder}/{entry.name}" if folder else entry.name
+    with suppress(ForbiddenPath, FileNotFoundError):  # a name of broken UTF-8, say; or it went
+        if entry.is_dir(follow_symlinks=False):
+            return Listed(check_path(path), None)
+        if entry.is_file(follow_symlinks=False):
+            return Listed(check_path(path), _version(entry.stat(follow_symlinks=False)))
+    return None
+
+
+def _version(status: os.stat_result) -> Version:
+    return Version(status.st_size, f"{status.st_mtime_ns:x}-{status.st_ino:x}")
 
 
 class _Errors:

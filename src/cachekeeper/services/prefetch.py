@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cachekeeper.core.device import PREFETCH
-from cachekeeper.core.keys import check_device, check_path
+from cachekeeper.core.keys import check_device, check_path, folder_of
 from cachekeeper.core.ports.devices import Devices, Reports
 from cachekeeper.core.ports.origins import Origin
 from cachekeeper.core.relations import neighbours
@@ -47,7 +47,8 @@ class Prefetcher:
         state = self._reports.state(check_device(device))
         if state and state.spares:
             return []
-        beside = self._origin.siblings(check_path(path))
+        listed = self._origin.list(folder_of(check_path(path)))
+        beside = [each.path for each in listed if each.version is not None]
         followers = self._devices.followers(path)
         likely = neighbours(path, beside, followers, self._limit)
         return [candidate for candidate in likely if self._fetch(device, candidate)]

@@ -9,19 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
 
 from watchfiles import Change, watch
 
+from cachekeeper.core.ports.origins import Changed
+
 DEBOUNCE_MS = 100
 STEP_MS = 25
-
-
-class Changed(NamedTuple):
-    """A file that changed; ``listing`` says whether its folder may have got another list."""
-
-    path: str
-    listing: bool
 
 
 def changes(folder: Path, stop: Event) -> Iterator[list[Changed]]:
