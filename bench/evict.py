@@ -33,6 +33,7 @@ A_CALL: Final = 500  # entries that one script takes out; of ZPOPMIN and UNLINK,
 SENT_AT_ONCE: Final = 1000
 LIVES_S: Final = 3 * 86400.0
 RAW: Final = "raw:"
+SLOW_US: Final = 500  # calls that take longer are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def _evicting(server: Bed, sizes: Sizes) -> list[Figure]:
         large.settle()
         small.settle()
         filed = Phone(cache, peer, "filed")
-        ours, other, lesser, with_files = [list[float]() for _ in range(4)]
+        ours, other, lesser, with_files, calls = [list[float]() for _ in range(5)]
+        peer.config_set("slowlog-log-slower-than", SLOW_US)
         for number in range(sizes.rounds + 1):
             tell(f"evict: round {number} of {sizes.rounds}")
             filed.fill(sizes.evicted, files=True)
@@ -86,9 +88,12 @@ def _evicting(server: Bed, sizes: Sizes) -> list[Figure]:
                 (with_files, filed),
             ]
             for took, held in turns if number % 2 else reversed(turns):
+                peer.slowlog_reset()
                 begin = time.perf_counter()
                 held.evict(sizes.evicted)
                 took.append(time.perf_counter() - begin)
+                if held is large:
+                    calls.append(_longest_call(peer))
             large.fill(sizes.evicted)
             small.fill(sizes.evicted)
             bare.fill(sizes.evicted)
@@ -98,6 +103,7 @@ def _evicting(server: Bed, sizes: Sizes) -> list[Figure]:
         Figure.median("evict_10k_s", Spread.of(ours), of, "s"),
         Figure.median("evict_vs_raw", _ratio(ours, other), "time / ZPOPMIN + UNLINK of as many"),
         Figure.median("growth", _ratio(ours, lesser), f"time / the same of {sizes.small:,}"),
+        Figure.median("evict_call_ms", Spread.of(calls[1:]), "the longest call of it", "ms"),
         Figure.median("evict_raw_s", Spread.of(other), f"ZPOPMIN + UNLINK, {A_CALL} a call", "s"),
         Figure.median("evict_small_s", Spread.of(lesser), f"of {sizes.small:,} entries", "s"),
         Figure.median(
@@ -107,6 +113,12 @@ def _evicting(server: Bed, sizes: Sizes) -> list[Figure]:
             "s",
         ),
     ]
+
+
+def _longest_call(peer: redis.Redis) -> float:
+    """Of the calls since the slow log was emptied, in ms; what took no SLOW_US is not there."""
+    logged: Any = peer.slowlog_get()
+    return max((entry["duration"] for entry in logged), default=SLOW_US) / 1000
 
 
 def _ratio(ours: list[float], other: list[float]) -> Spread:
