@@ -147,11 +147,13 @@ def _moment_of_an_awaited_loader() -> None:
         used.set(reading)
         return await make(reads, key, reading, *how)
 
-    def late(body: bytes, recipe: Recipe, as_of: Moment, inputs: Mapping[str, Input]) -> Found:
+    def late(
+        body: bytes, recipe: Recipe, as_of: Moment, inputs: Mapping[str, Input], load_s: float
+    ) -> Found:
         if as_of == POISON:
-            return made(body, recipe, as_of, inputs)
+            return made(body, recipe, as_of, inputs, load_s)
         time.sleep(LATE_S)
-        return made(body, recipe, used.get().now(), inputs)
+        return made(body, recipe, used.get().now(), inputs, load_s)
 
     _put(AsyncReading, "_make", making)
     _put(aio_reading, "made", late)
