@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from cachekeeper.local.server import EmbeddedServer
+from cachekeeper.settings import Settings
 from tests.support import fresh_deployment, unused_port
 
 pytest_plugins = ["tests.rig.plugin"]
@@ -41,3 +43,14 @@ def deployment(server_url: str) -> Iterator[str]:
     """A deployment of the test's own; no key of it is left that would live for ever."""
     with fresh_deployment(server_url) as name:
         yield name
+
+
+@pytest.fixture
+def here(server_url: str, deployment: str, tmp_path: Path) -> Settings:
+    """The settings of a deployment of the test's own, in a folder of its own."""
+    return Settings(
+        cache_url=server_url,
+        broker_url=server_url,
+        deployment=deployment,
+        state=tmp_path / "state",
+    )

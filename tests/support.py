@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import redis
 
+from cachekeeper.settings import Settings
 from cachekeeper.store.redis.layout import Layout
 
 Seen = TypeVar("Seen")
@@ -62,3 +63,8 @@ def misplaced_keys(client: redis.Redis, deployment: str) -> list[str]:
     leaked = [k for k, ttl in lifetimes.items() if ttl == FOR_EVER and not layout.is_truth(k)]
     volatile = [k for k, ttl in lifetimes.items() if ttl >= 0 and layout.is_truth(k)]
     return [f"{key} never expires" for key in leaked] + [f"{key} expires" for key in volatile]
+
+
+def but(settings: Settings, **other: object) -> Settings:
+    """The same settings but for some."""
+    return settings.model_copy(update=other)

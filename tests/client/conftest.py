@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from cachekeeper.settings import Settings
+from tests.support import but
 from workers.wiring import Wiring
 
 
 @pytest.fixture
-def site(server_url: str, deployment: str, tmp_path: Path) -> Settings:
+def site(here: Settings) -> Settings:
     """A deployment of the test's own; what is sent to its workers nobody takes."""
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        lease_s=0.4,  # a client takes up to a quarter of it to leave
-        prefetch_neighbours=0,
-    )
+    # A client takes up to a quarter of its lease to leave.
+    return but(here, lease_s=0.4, prefetch_neighbours=0)
 
 
 @pytest.fixture

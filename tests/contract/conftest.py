@@ -6,6 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cachekeeper.local.server import EmbeddedServer
 from cachekeeper.local.state import State
 from cachekeeper.settings import Settings
 from cachekeeper.store.memory import MemoryTier
+from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.incarnation import lease_clock
 from cachekeeper.store.redis.marks import RedisMarks
 from tests.support import fresh_deployment, unused_port, wait_until
@@ -27,6 +29,13 @@ from tests.support import fresh_deployment, unused_port, wait_until
 MIB = 1024 * 1024
 LEASE_S = 3.0
 TIERS = ("memory", "redis", "disk")
+
+
+@pytest.fixture
+def connection(server_url: str, deployment: str) -> Iterator[Connection]:
+    """A connection of a process to the shared server."""
+    with closing(Connection(server_url, deployment)) as connection:
+        yield connection
 
 
 @dataclass
@@ -187,11 +196,6 @@ def given(own_server: OwnServer, tmp_path: Path) -> Settings:
         ack_timeout_s=0.3,
         lease_drift_s=0.1,
     )
-
-
-def but(settings: Settings, **other: object) -> Settings:
-    """The same settings but for some."""
-    return settings.model_copy(update=other)
 
 
 def marked(marks: RedisMarks, *keys: str, **more: object) -> Moment:

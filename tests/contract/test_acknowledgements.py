@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -19,13 +18,6 @@ from tests.support import wait_until
 
 LONG_S = 1.5  # less than a socket waits
 SOON_S = 1.0
-
-
-@pytest.fixture
-def connection(server_url: str, deployment: str) -> Iterator[Connection]:
-    connection = Connection(server_url, deployment)
-    yield connection
-    connection.close()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from cachekeeper.local.server import EmbeddedServer
 from cachekeeper.settings import Settings
 from cachekeeper.store.memory import MemoryTier
 from cachekeeper.store.redis.incarnation import lease_clock
-from tests.support import unused_port, wait_until
+from tests.support import but, unused_port, wait_until
 from workers.wiring import Wiring
 
 NOBODY = "redis://127.0.0.1:1/0"  # a port that nothing listens on
@@ -31,16 +31,8 @@ BOUNDED_S = 9.0
 
 
 @pytest.fixture
-def given(server_url: str, deployment: str, tmp_path: Path) -> Settings:
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        memory_bytes=0,
-        lease_s=0.4,
-        lease_drift_s=0.0,
-    )
+def given(here: Settings) -> Settings:
+    return but(here, memory_bytes=0, lease_s=0.4, lease_drift_s=0.0)
 
 
 @pytest.fixture
@@ -48,10 +40,6 @@ def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
     """A server that the test may stop."""
     with EmbeddedServer(tmp_path / "server", port=unused_port()) as server:
         yield server
-
-
-def but(settings: Settings, **other: object) -> Settings:
-    return settings.model_copy(update=other)
 
 
 def opened(settings: Settings) -> Stores:

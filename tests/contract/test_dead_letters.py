@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -20,13 +19,6 @@ from cachekeeper.store.redis.records import RedisReceipts
 from tests.contract.conftest import OwnServer
 
 WORK = {"task": Task.INVALIDATE, "id": "é", "arguments": {"keys": ["file:\ud800"]}}
-
-
-@pytest.fixture
-def connection(server_url: str, deployment: str) -> Iterator[Connection]:
-    connection = Connection(server_url, deployment)
-    yield connection
-    connection.close()
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from cachekeeper.errors import InvalidInput, OriginMissing, OriginUnavailable
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.read import BODY_AT_MOST
 from cachekeeper.settings import Settings
-from tests.contract.conftest import but, marked
+from tests.contract.conftest import marked
+from tests.support import but
 
 MIB = 1024 * 1024
 DEVICE = "phone"
@@ -33,12 +34,9 @@ def library(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(server_url: str, deployment: str, tmp_path: Path, library: Path) -> Settings:
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
+def settings(here: Settings, library: Path) -> Settings:
+    return but(
+        here,
         origin=library,
         memory_bytes=0,
         prefetch_neighbours=0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -34,13 +33,6 @@ WORK = Work(
     expires=None,
 )
 ODD_IDS = ["plain", "a|b", "*", "[ab]", "\\", "%s", "é", "a b", ""]
-
-
-@pytest.fixture
-def connection(server_url: str, deployment: str) -> Iterator[Connection]:
-    connection = Connection(server_url, deployment)
-    yield connection
-    connection.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,8 @@ from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.reading import REST_S
 from cachekeeper.settings import Settings
 from cachekeeper.testing import MemoryCache
-from tests.contract.conftest import but, marked
-from tests.support import wait_until
+from tests.contract.conftest import marked
+from tests.support import but, wait_until
 
 #: With a loader of this length and the largest beta, nearly every read of a value that lives for
 #: five seconds is one that makes it anew.
@@ -25,16 +24,8 @@ LOAD_S, LIVES_S, BETA = 0.5, 5, 100.0
 
 
 @pytest.fixture
-def settings(server_url: str, deployment: str, tmp_path: Path) -> Settings:
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        ttl_min_s=1,
-        early_refresh_beta=BETA,
-        lease_s=1,
-    )
+def settings(here: Settings) -> Settings:
+    return but(here, ttl_min_s=1, early_refresh_beta=BETA, lease_s=1)
 
 
 class Source:

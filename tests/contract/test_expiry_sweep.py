@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,7 @@ from cachekeeper.core.ttl import Accessed, Lifetime
 from cachekeeper.services.expire import CHUNK
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.expiry import EDGES_A_CALL
-from tests.support import wait_until
+from tests.support import but, wait_until
 from workers.wiring import Wiring
 
 #: Long enough to fill some values meanwhile, on a machine that is busy.
@@ -23,27 +22,17 @@ SOON_S = 0.8
 
 
 @pytest.fixture
-def settings(server_url: str, deployment: str, tmp_path: Path) -> Settings:
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-    )
-
-
-@pytest.fixture
-def wiring(settings: Settings) -> Iterator[Wiring]:
+def wiring(here: Settings) -> Iterator[Wiring]:
     """The services of a worker, in this process."""
-    wiring = Wiring(settings)
+    wiring = Wiring(here)
     yield wiring
     wiring.cache.close()
 
 
 @pytest.fixture
-def cascading(settings: Settings) -> Iterator[Wiring]:
+def cascading(here: Settings) -> Iterator[Wiring]:
     """The same, for which a value that has expired takes with it what was derived from it."""
-    wiring = Wiring(settings.model_copy(update={"expiry_cascades": "invalidate"}))
+    wiring = Wiring(but(here, expiry_cascades="invalidate"))
     yield wiring
     wiring.cache.close()
 

@@ -13,25 +13,17 @@ from cachekeeper import Cache
 from cachekeeper.core.request import make_request
 from cachekeeper.services.explain import NAMED, Why
 from cachekeeper.settings import Settings
-from tests.contract.conftest import OwnServer, Site, but, marked
-from tests.support import wait_until
+from tests.contract.conftest import OwnServer, Site, marked
+from tests.support import but, wait_until
 from workers.wiring import Wiring
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture
-def settings(server_url: str, deployment: str, tmp_path: Path) -> Settings:
+def settings(here: Settings, tmp_path: Path) -> Settings:
     (tmp_path / "origin").mkdir()
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        origin=tmp_path / "origin",
-        prefetch_neighbours=0,
-        memory_bytes=0,
-    )
+    return but(here, origin=tmp_path / "origin", prefetch_neighbours=0, memory_bytes=0)
 
 
 @pytest.fixture

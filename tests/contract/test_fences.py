@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -18,25 +17,17 @@ from cachekeeper.core.stamps import source_of_key
 from cachekeeper.errors import CacheUnavailable
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.incarnation import seen_for
-from tests.contract.conftest import OwnServer, but
-from tests.support import wait_until
+from tests.contract.conftest import OwnServer
+from tests.support import but, wait_until
 from workers.wiring import Wiring
 
 SLACK_S = 0.5  # on a busy machine
 
 
 @pytest.fixture
-def given(server_url: str, deployment: str, tmp_path: Path) -> Settings:
+def given(here: Settings) -> Settings:
     """On the shared server, which this process has known for long."""
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        lease_s=0.4,
-        ack_timeout_s=0.3,
-        lease_drift_s=0.1,
-    )
+    return but(here, lease_s=0.4, ack_timeout_s=0.3, lease_drift_s=0.1)
 
 
 @pytest.fixture

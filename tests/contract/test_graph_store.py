@@ -7,7 +7,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,13 +21,6 @@ from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.graph import RedisGraph
 
 RACE_S = 2.0  # ends at the first error
-
-
-@pytest.fixture
-def connection(server_url: str, deployment: str) -> Iterator[Connection]:
-    opened = Connection(server_url, deployment)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from cachekeeper.core.ports.tiers import Tier
 from cachekeeper.core.stamps import FOLD_BEYOND, group_of, source_of_key, source_of_tag
 from cachekeeper.settings import Settings
 from tests.contract.conftest import Shelf, Site, marked
-from tests.support import wait_until
+from tests.support import but, wait_until
 
 MANY = FOLD_BEYOND + 50
 SHARED = ("redis", "disk")
@@ -22,15 +21,8 @@ FAR_S = 1e6
 
 
 @pytest.fixture
-def cache(server_url: str, deployment: str, tmp_path: Path) -> Iterator[Cache]:
-    settings = Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        lease_s=1,
-    )
-    with Cache(settings) as cache:
+def cache(here: Settings) -> Iterator[Cache]:
+    with Cache(but(here, lease_s=1)) as cache:
         yield cache
 
 

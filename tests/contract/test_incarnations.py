@@ -15,8 +15,8 @@ from cachekeeper.settings import Settings
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.nodes import RedisNodes
-from tests.contract.conftest import OwnServer, but, marked
-from tests.support import wait_until
+from tests.contract.conftest import OwnServer, marked
+from tests.support import but, wait_until
 
 BACK_S = 5.0
 

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -28,8 +27,8 @@ from cachekeeper.core.ttl import Accessed, Lifetime
 from cachekeeper.errors import CacheUnavailable
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.expiry import EXTENDED_A_CALL
-from tests.contract.conftest import OwnServer, Shelf, Site, but, marked
-from tests.support import wait_until
+from tests.contract.conftest import OwnServer, Shelf, Site, marked
+from tests.support import but, wait_until
 
 RULE = Lifetime(100, 2, 1000)
 SLOW = Lifetime(100, 1.04, 1000)
@@ -43,14 +42,8 @@ def shelf(site: Site, request: pytest.FixtureRequest) -> Shelf:
 
 
 @pytest.fixture
-def settings(server_url: str, deployment: str, tmp_path: Path) -> Settings:
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        lease_s=1,
-    )
+def settings(here: Settings) -> Settings:
+    return but(here, lease_s=1)
 
 
 @pytest.fixture

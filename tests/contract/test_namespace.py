@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,22 +12,16 @@ from cachekeeper import Cache, InvalidInput
 from cachekeeper.client.reading import Lookup
 from cachekeeper.errors import QuotaExceeded
 from cachekeeper.settings import Settings
-from tests.contract.conftest import but, marked
-from tests.support import wait_until
+from tests.contract.conftest import marked
+from tests.support import but, wait_until
 
 KIB = 1024
 ROOM = 20 * KIB
 
 
 @pytest.fixture
-def given(server_url: str, deployment: str, tmp_path: Path) -> Settings:
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        lease_s=1,
-    )
+def given(here: Settings) -> Settings:
+    return but(here, lease_s=1)
 
 
 @pytest.fixture

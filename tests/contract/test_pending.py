@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -36,13 +35,6 @@ KEEP_S = 600
 ODD_IDS = ["plain", "a|b", "scheduled|token|x", "a*b", "[ab]", "?", "\\", "%s", "é", "a b"]
 
 odd_ids = pytest.mark.parametrize("name", ODD_IDS)
-
-
-@pytest.fixture
-def connection(server_url: str, deployment: str) -> Iterator[Connection]:
-    connection = Connection(server_url, deployment)
-    yield connection
-    connection.close()
 
 
 @pytest.fixture

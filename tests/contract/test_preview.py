@@ -8,7 +8,6 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,22 +19,15 @@ from cachekeeper.services import preview
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.expiry import RedisExpiry
 from cachekeeper.testing import MemoryCache
-from tests.contract.conftest import but
+from tests.support import but
 from workers.wiring import Wiring
 
 NODE = "node"
 
 
 @pytest.fixture
-def given(server_url: str, deployment: str, tmp_path: Path) -> Settings:
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        memory_bytes=0,
-        purge_budget=1000,
-    )
+def given(here: Settings) -> Settings:
+    return but(here, memory_bytes=0, purge_budget=1000)
 
 
 @pytest.fixture

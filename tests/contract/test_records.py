@@ -6,7 +6,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,19 +15,13 @@ from cachekeeper.core.request import make_request
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.record_list import PAGE
 from cachekeeper.testing import MemoryCache
-from tests.contract.conftest import but
+from tests.support import but
 from workers.wiring import Wiring
 
 
 @pytest.fixture
-def given(server_url: str, deployment: str, tmp_path: Path) -> Settings:
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        memory_bytes=0,
-    )
+def given(here: Settings) -> Settings:
+    return but(here, memory_bytes=0)
 
 
 @pytest.fixture

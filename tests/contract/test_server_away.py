@@ -19,8 +19,8 @@ from cachekeeper.errors import BrokerUnavailable, CacheFull, CacheUnavailable, I
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.garbage import RedisGarbage
 from cachekeeper.store.redis.records import RedisActivity
-from tests.contract.conftest import OwnServer, but, marked
-from tests.support import wait_until
+from tests.contract.conftest import OwnServer, marked
+from tests.support import but, wait_until
 from workers.wiring import Wiring
 
 READERS = 3 * LOADERS_AT_ONCE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,23 +13,14 @@ from cachekeeper.core.stamps import Entry, Found, Stamp, source_of_key
 from cachekeeper.services.expire import CHUNK
 from cachekeeper.settings import Settings
 from cachekeeper.store.redis.marks import RedisMarks
-from tests.support import wait_until
+from tests.support import but, wait_until
 from workers.wiring import Wiring
 
 
 @pytest.fixture
-def wiring(server_url: str, deployment: str, tmp_path: Path) -> Iterator[Wiring]:
+def wiring(here: Settings) -> Iterator[Wiring]:
     """The services of a worker, in this process."""
-    wiring = Wiring(
-        Settings(
-            cache_url=server_url,
-            broker_url=server_url,
-            deployment=deployment,
-            state=tmp_path / "state",
-            lease_s=0.3,
-            lease_drift_s=0,
-        )
-    )
+    wiring = Wiring(but(here, lease_s=0.3, lease_drift_s=0))
     for name in ("thumb", "a", "b"):
         wiring.cache.namespace(name, on_disk=True)  # as `file` is
     yield wiring

@@ -19,6 +19,7 @@ from cachekeeper.cli.main import main
 from cachekeeper.client.graph import open_graph
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.settings import PREFIX, Settings
+from tests.support import but
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from cachekeeper.cli.main import main; main()"]
 HOSTILE = 'note:"><script>alert(1)</script> 写真'
@@ -27,16 +28,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def cache(server_url: str, deployment: str, tmp_path: Path) -> Iterator[Cache]:
+def cache(here: Settings) -> Iterator[Cache]:
     """Notes, pages made of them, and a book of the pages: all read once."""
-    settings = Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        memory_bytes=0,
-    )
-    with Cache(settings) as opened:
+    with Cache(but(here, memory_bytes=0)) as opened:
         notes, pages = opened.namespace("note"), opened.namespace("page")
         books = opened.namespace("book")
         notes.loader(lambda name: name.encode())

@@ -21,6 +21,7 @@ from cachekeeper.cli.main import main
 from cachekeeper.core.receipt import Receipt, pending_receipt
 from cachekeeper.core.request import Request, make_request
 from cachekeeper.settings import PREFIX, Settings
+from tests.support import but
 from workers.wiring import Wiring
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from cachekeeper.cli.main import main; main()"]
@@ -30,14 +31,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def settings(server_url: str, deployment: str, tmp_path: Path) -> Settings:
-    return Settings(
-        cache_url=server_url,
-        broker_url=server_url,
-        deployment=deployment,
-        state=tmp_path / "state",
-        memory_bytes=0,
-    )
+def settings(here: Settings) -> Settings:
+    return but(here, memory_bytes=0)
 
 
 @pytest.fixture

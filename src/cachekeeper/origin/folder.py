@@ -15,7 +15,6 @@ from cachekeeper.beneath import open_beneath
 from cachekeeper.core.keys import check_path
 from cachekeeper.core.ports.origins import Changed, Listed, Version
 from cachekeeper.errors import ForbiddenPath, InvalidInput, OriginMissing, OriginUnavailable
-from cachekeeper.origin.folder_watch import changes
 
 _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
@@ -76,6 +75,8 @@ class FolderOrigin:
 
     def watch(self, stop: Event) -> Iterator[Sequence[Changed]]:
         """Batches of what is written, renamed or deleted, as the operating system says."""
+        from cachekeeper.origin.folder_watch import changes  # producers have no watchfiles
+
         return changes(self.folder, stop)
 
     def _locate(self, path: str) -> Path:
