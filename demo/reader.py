@@ -168,6 +168,7 @@ def main(open_cache: Callable[[], Cache] = Cache) -> None:
         for line in sys.stdin:
             asked = json.loads(line)
             pool.submit(answer, asked["id"], asked["do"], asked["with"])
+        pool.shutdown(wait=False, cancel_futures=True)  # nobody hears the answers any more
         reader.leave()
 
 

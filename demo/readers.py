@@ -15,6 +15,7 @@ from typing import IO, Any
 from cachekeeper.errors import CachekeeperError
 
 ANSWER_S = 60.0
+LEAVES_S = 5.0
 COMMAND = (sys.executable, "-m", "demo.reader")
 
 
@@ -73,7 +74,7 @@ class ReaderProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            self._process.wait(10)
+            self._process.wait(LEAVES_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

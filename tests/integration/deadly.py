@@ -17,12 +17,9 @@ from celery.signals import task_prerun
 FOLDER = "TESTS_DEADLY_FOLDER"
 #: Prefix of a key, and how often it kills.
 DEADLY = {"always:": 1_000_000, "once:": 1}
-
-
 STUCK = "stuck:"
 
 
-@task_prerun.connect(weak=False)
 def die(kwargs: dict[str, Any] | None = None, **_: Any) -> None:
     """End this process if the task is to be about such a key."""
     folder = Path(os.environ[FOLDER])
@@ -36,6 +33,10 @@ def die(kwargs: dict[str, Any] | None = None, **_: Any) -> None:
                 with (folder / "deaths").open("a") as notes:
                     notes.write(f"{key}\n")
                 os.kill(os.getpid(), signal.SIGKILL)
+
+
+if FOLDER in os.environ:  # in a worker, and not in the test that imports the names
+    task_prerun.connect(die, weak=False)
 
 
 def deaths(folder: Path) -> list[str]:

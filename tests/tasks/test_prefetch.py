@@ -118,7 +118,7 @@ def test_a_folder_that_the_origin_does_not_have_is_buried(
 ) -> None:
     send(Task.PREFETCH, device="phone", path="nowhere/a.jpg")
     found = letter()
-    assert "nowhere/a.jpg" in found.reason
+    assert "nowhere" in found.reason
     assert (found.kind, found.attempts) == (Kind.PERMANENT, 1)
     assert found.names == ["phone", "nowhere/a.jpg"]
 
