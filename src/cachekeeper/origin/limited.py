@@ -7,6 +7,7 @@ killed process would keep its share for a while.
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from cachekeeper.core.ports.origins import Changed, Listed, Origin, Version
 from cachekeeper.errors import (
-    DiskFull,
     NotListable,
     OriginMissing,
     OriginUnavailable,
@@ -130,7 +130,7 @@ class LimitedOrigin:
             self._rate.took(size)
 
     def _broke(self, error: OSError) -> None:
-        if not isinstance(error, DiskFull):
+        if error.errno != errno.ESTALE:  # that is an edit, and no fault of the origin's
             self._breaker.failed(error.strerror or "a content broke off")
 
 

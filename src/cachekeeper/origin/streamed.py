@@ -97,13 +97,13 @@ class Streamed(io.RawIOBase):
         chunk = content.read(wanted)
         self._at += len(chunk)
         if not chunk:
-            raise _changed("shorter than the origin said")
+            raise OSError(errno.EIO, "it is shorter than the origin said")
         if self._at == self.version.size:
             if content.read(1):
-                raise _changed("longer than the origin said")
+                raise OSError(errno.EIO, "it is longer than the origin said")
             self._let_go()
             if self._check() != self.version:
-                raise _changed("another version than the one begun")
+                raise OSError(errno.ESTALE, "it changed while it was read")
         return chunk
 
     def _at_position(self) -> Content:
@@ -113,11 +113,11 @@ class Streamed(io.RawIOBase):
             self._content = self._again(self._position)
             self._at = self._content.start
             if self._content.version != self.version or self._at > self._position:
-                raise _changed("another version than the one begun")
+                raise OSError(errno.ESTALE, "it changed while it was read")
         while self._at < self._position:
             chunk = self._content.read(min(PIECE, self._position - self._at))
             if not chunk:
-                raise _changed("shorter than the origin said")
+                raise OSError(errno.EIO, "it is shorter than the origin said")
             self._at += len(chunk)
         return self._content
 
@@ -132,7 +132,3 @@ def streamed(
 ) -> BinaryIO:
     """A content as a file, with a small buffer."""
     return io.BufferedReader(Streamed(first, again, check), PIECE)
-
-
-def _changed(how: str) -> OSError:
-    return OSError(errno.EIO, f"it changed while it was read: {how}")

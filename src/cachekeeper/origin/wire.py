@@ -17,7 +17,6 @@ from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, T
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
-    IncompleteRead,
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
@@ -233,16 +232,16 @@ def token_of(etag: str, modified: str, size: int) -> str:
 
 def said(error: Exception) -> str:
     """What went wrong, in words that hold neither a header nor a secret."""
-    known = {
-        IncompleteRead: "the answer was cut short",
+    known = {  # the first that fits: some are kinds of others
         ReadTimeoutError: "it takes too long to answer",
-        ConnectTimeoutError: "it takes too long to connect",
         NameResolutionError: "nobody knows its host",
         NewConnectionError: "it can't be reached",
+        ConnectTimeoutError: "it takes too long to connect",
         SSLError: "no safe connection: see its certificate and ca_file",
-        ProtocolError: "the connection broke",
+        ProtocolError: "the connection broke off",
     }
-    return next((text for kind, text in known.items() if isinstance(error, kind)), "it failed")
+    found = (text for kind, text in known.items() if isinstance(error, kind))
+    return next(found, f"it failed ({type(error).__name__})")
 
 
 def _size(headers: Mapping[str, str]) -> int | None:
