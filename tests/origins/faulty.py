@@ -18,6 +18,7 @@ class Faulty:
     port: int = 0
     answers: dict[str, Does] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    clients: list[tuple[str, int]] = field(default_factory=list)  # a path, and over which port
     headers: list[dict[str, str]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -35,6 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.faulty.asked.append(f"{self.command} {self.path}")
+        self.faulty.clients.append((self.path, self.client_address[1]))
         self.faulty.headers.append(dict(self.headers))
         if length := int(self.headers.get("Content-Length", 0)):
             self.rfile.read(length)

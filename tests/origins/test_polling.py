@@ -207,12 +207,13 @@ def test_a_nextcloud_is_asked_once_a_poll_and_for_what_changed(tmp_path: Path) -
             }
 
 
-def test_a_plain_webdav_server_is_listed_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--apart",)])
+def test_a_plain_webdav_server_is_listed_whole(tmp_path: Path, options: tuple[str, ...]) -> None:
     """Its folders' ETags, where it has some, say nothing of what lies deeper."""
     deep = tmp_path / "library" / "a" / "b" / "c"
     deep.mkdir(parents=True)
     (deep / "1").write_bytes(b"x")
-    with webdav(tmp_path / "library", tmp_path) as process:
+    with webdav(tmp_path / "library", tmp_path, *options) as process:
         origin = only(tmp_path, **dav_fields(process.port, tmp_path, poll_s=0.1))
         with watching(origin) as told:
             wait_until(lambda: len(process.asked()) >= 8)

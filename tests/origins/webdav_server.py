@@ -1,7 +1,8 @@
-"""A WebDAV server on loopback in a process of its own: ``FOLDER REQUESTS [--tells]``.
+"""A WebDAV server on loopback in a process of its own: ``FOLDER REQUESTS [OPTION]``.
 
 It prints its port, then writes a line per request to the file REQUESTS. With ``--tells`` it does
 what Nextcloud does and plain servers don't: a folder's ETag changes with anything below.
+With ``--apart`` it does what Apache does: one changes with the names in the folder only.
 """
 
 from __future__ import annotations
@@ -40,18 +41,45 @@ class TellingFolder(FolderResource):
         return "00000007oc" if name == OWNCLOUD_ID else super().get_property_value(name)
 
 
-class TellingProvider(FilesystemProvider):
-    """A provider of such folders."""
+class FolderApart(FolderResource):
+    """A folder whose ETag is made of itself."""
+
+    def get_etag(self) -> str:
+        return str(self.file_stat.st_mtime_ns)
+
+    def support_etag(self) -> bool:
+        return True
+
+
+class Provider(FilesystemProvider):
+    """A provider of folders of a kind."""
+
+    kind = FolderResource
 
     def get_resource_inst(self, path: str, environ: dict[str, Any]) -> Any:
         found = super().get_resource_inst(path, environ)
         if isinstance(found, FolderResource):
-            return TellingFolder(path, environ, found._file_path)
+            return self.kind(path, environ, found._file_path)
         return found
 
 
-def main(folder: str, requests: str, *options: str) -> None:
-    provider = TellingProvider if "--tells" in options else FilesystemProvider
+class TellingProvider(Provider):
+    """Of the first kind."""
+
+    kind = TellingFolder
+
+
+class ProviderApart(Provider):
+    """Of the second."""
+
+    kind = FolderApart
+
+
+PROVIDERS = {"--tells": TellingProvider, "--apart": ProviderApart, "": FilesystemProvider}
+
+
+def main(folder: str, requests: str, option: str = "") -> None:
+    provider = PROVIDERS[option]
     application = WsgiDAVApp(
         {
             "provider_mapping": {"/dav/my files": provider(folder, fs_opts={})},
