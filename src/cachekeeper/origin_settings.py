@@ -61,6 +61,8 @@ class OriginSettings(BaseModel):
             raise ValueError(f"must hold neither a user nor a password ('@' is %40); {HINT}")
         if "?" in url or "#" in url:
             raise ValueError(f"must have no '?' and no '#' (%3F, %23 in names); {HINT}")
+        if scheme.lower() == "file" and not url.partition("://")[2].startswith("/"):
+            raise ValueError("must name a folder of this host: file:///folder")
         try:
             urlsplit(url).port  # noqa: B018  # parsed when it is asked for
         except ValueError:

@@ -21,7 +21,7 @@ from tests.origins.webdav_server import PASSWORD, USER
 from tests.support import unused_port
 
 BODY = bytes(range(256)) * 2000
-SLOW_S = 0.4
+IMPATIENT: dict[str, Any] = {"read_s": 0.4, "connect_s": 0.4}
 GENEROUS_S = 20  # far less than for ever, far more than any machine needs
 
 
@@ -37,7 +37,7 @@ def origin(server: Faulty, tmp_path: Path) -> Origin:
 
 
 def of(url: str, state: Path, **more: Any) -> Origin:
-    return only(state, url=url, **{"read_s": SLOW_S, "connect_s": SLOW_S, "failures": 1000, **more})
+    return only(state, url=url, **{"failures": 1000, **more})
 
 
 def refused(ask: Any, *arguments: Any) -> str:
@@ -86,7 +86,7 @@ def test_a_host_that_nobody_knows_is_unavailable(tmp_path: Path) -> None:
 def test_a_server_that_says_nothing_is_waited_for_so_long(
     server: Faulty, tmp_path: Path, scheme: str
 ) -> None:
-    origin = of(server.url.replace("http", scheme), tmp_path)
+    origin = of(server.url.replace("http", scheme), tmp_path, **IMPATIENT)
 
     def silent(handler: Handler) -> None:
         server.over.wait(60)
@@ -99,7 +99,7 @@ def test_a_server_that_says_nothing_is_waited_for_so_long(
 
 def test_a_server_that_accepts_nothing_is_waited_for_so_long(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
-        origin = of(f"http://127.0.0.1:{listening.getsockname()[1]}/", tmp_path)
+        origin = of(f"http://127.0.0.1:{listening.getsockname()[1]}/", tmp_path, **IMPATIENT)
         assert "too long" in refused(origin.stat, "it/a")
 
 
@@ -168,8 +168,9 @@ def test_a_content_of_unknown_length_is_refused(server: Faulty, origin: Origin) 
         assert "how large" in refused(ask, "it/a")
 
 
-def test_a_server_that_drips_is_given_up(server: Faulty, origin: Origin) -> None:
+def test_a_server_that_drips_is_given_up(server: Faulty, tmp_path: Path) -> None:
     """Each byte comes in time, and the file never."""
+    origin = of(server.url, tmp_path, **IMPATIENT)
 
     def drips(handler: Handler) -> None:
         handler.send_response(200)
@@ -188,7 +189,7 @@ def test_a_server_that_drips_is_given_up(server: Faulty, origin: Origin) -> None
 
 
 def test_a_list_without_end_is_no_list(server: Faulty, tmp_path: Path) -> None:
-    origin = of(server.url, tmp_path)
+    origin = of(server.url, tmp_path, **IMPATIENT)
     server.answers["/a/"] = _endless
     refused(origin.list, "it/a")
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from cachekeeper.errors import ConfigurationError, InvalidInput
+from cachekeeper.errors import ConfigurationError, InvalidInput, OriginUnavailable
 from cachekeeper.origin.credentials import credentials_of
 from cachekeeper.origin.opening import opened
 from cachekeeper.origin_settings import OriginSettings
 from cachekeeper.settings import load
+from tests.support import unused_port
 
 SECRET = "hunter2"  # what must not show
 
@@ -50,6 +51,7 @@ url = "/srv/music"
         ({"url": f"https://host/a?token={SECRET}"}, r"url.*'\?'.*token_file"),
         ({"url": f"https://host/a#{SECRET}"}, "url.*#"),
         ({"url": "https://host:99999/"}, "url.*port"),
+        ({"url": "file://srv/music"}, "file:///folder"),
         ({"url": SECRET}, "url.*a folder or a URL"),
         ({"url": f"{SECRET}/a"}, "url.*a folder or a URL"),
         ({"url": "https://host/", "password": SECRET}, "password: unknown.*did you mean password_"),
@@ -171,6 +173,13 @@ def test_a_missing_extra_is_named(
 def test_a_file_system_that_can_not_be_opened_is_refused(url: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         opened(load(origins={"it": {"url": url}}))
+
+
+def test_a_server_that_is_down_at_the_start_is_no_wrong_setting() -> None:
+    origin = opened(load(origins={"it": {"url": f"ftp://127.0.0.1:{unused_port()}/a"}}))
+    assert origin is not None
+    with pytest.raises(OriginUnavailable):
+        origin.stat("it/b")
 
 
 def test_any_file_system_of_fsspec_will_do() -> None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
 import fsspec
-from fsspec.core import split_protocol
 
 from cachekeeper.core.keys import check_path
 from cachekeeper.core.ports.origins import Listed, Version
@@ -46,13 +45,12 @@ class FileSystem:
     """A root on a file system of fsspec.
 
     Raises:
-        ConfigurationError: there is no such file system, its package is missing, or it refuses
-            the options.
+        ConfigurationError: there is no such file system, or its package is missing.
     """
 
     def __init__(self, name: str, credentials: Credentials, settings: OriginSettings) -> None:
         self._name = name
-        protocol, rest = split_protocol(settings.url)
+        protocol = settings.scheme
         self._tokens = TOKENS.get(protocol, ANY)
         options: dict[str, Any] = dict(settings.options)
         if credentials.secret is not None:
@@ -65,24 +63,16 @@ class FileSystem:
             options |= dict(
                 zip(NAMES[protocol], (credentials.user, credentials.secret), strict=True)
             )
-        self._make: Callable[[], Any] = lambda: fsspec.url_to_fs(
-            f"{protocol}://{rest}",
-            skip_instance_cache=True,
-            **options,
-        )
         try:
-            (self._files, root), self._pid = self._make(), os.getpid()
-        except ImportError as error:
+            kind = fsspec.get_filesystem_class(protocol)
+        except (ImportError, ValueError) as error:
             raise ConfigurationError(f"origins.{name}: {protocol}: {error}") from None
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(
-                f"origins.{name}: {protocol}: {type(error).__name__}"
-            ) from None
-        except Exception as error:  # whatever a package raises that connects at once
-            raise ConfigurationError(
-                f"origins.{name}: {protocol} can't be opened: {type(error).__name__}"
-            ) from None
-        self._root = str(root).rstrip("/")
+        self._make: Callable[[], Any] = lambda: fsspec.url_to_fs(
+            settings.url, skip_instance_cache=True, **options
+        )[0]
+        self._files: Any = None
+        self._pid = os.getpid()
+        self._root = str(kind._strip_protocol(settings.url)).rstrip("/")
 
     def stat(self, path: str) -> Version:
         """As `info` says."""
@@ -138,8 +128,14 @@ class FileSystem:
         return f"{self._root}/{path}" if path else self._root or "/"
 
     def _fs(self) -> Any:
-        if self._pid != os.getpid():  # a fork: neither its loop nor its connections are ours
-            (self._files, _), self._pid = self._make(), os.getpid()
+        # When it is asked for: some connect at once. Anew after a fork: neither the loop nor the
+        # connections of the parent are ours.
+        if self._files is None or self._pid != os.getpid():
+            try:
+                self._files, self._pid = self._make(), os.getpid()
+            except (TypeError, ValueError) as error:
+                kind = type(error).__name__
+                raise ConfigurationError(f"origins.{self._name}: its options: {kind}") from None
         self._files.invalidate_cache()  # a list that it remembers is no news
         return self._files
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from queue import Empty, Queue
+from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import BinaryIO, Final
 
@@ -86,12 +86,22 @@ class MountedOrigins:
             raise OriginMissing(f"there is no origin {name!r}; there are {known}") from None
 
 
+def _tell(told: Queue[list[Changed]], batch: list[Changed], ended: Event) -> None:
+    """Wait for room as long as somebody may take it."""
+    while not ended.is_set():
+        try:
+            told.put(batch, timeout=LOOK_S)
+        except Full:
+            continue
+        return
+
+
 def _watch(name: str, origin: Origin, told: Queue[list[Changed]], ended: Event) -> None:
     """Until ``ended``, in a thread of its own."""
     while not ended.is_set():
         try:
             for batch in origin.watch(ended):
-                told.put([each._replace(path=f"{name}/{each.path}") for each in batch])
+                _tell(told, [each._replace(path=f"{name}/{each.path}") for each in batch], ended)
         except NotListable as error:
             log.warning("origin_not_watched origin=%s: %s", name, error)
             return
