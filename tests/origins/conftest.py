@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from cachekeeper.origin.folder import FolderOrigin
 from cachekeeper.origin.mounted import MountedOrigins
 from cachekeeper.origin.remote import RemoteOrigin
 from cachekeeper.origin_settings import OriginSettings
-from tests.origins.servers import dav_fields, only, web, webdav
+from tests.origins.servers import Process, dav_fields, only, web, webdav
 
 KINDS = ("folder", "webdav", "nextcloud", "web", "pages", "filesystem", "mounted")
 POLL_S = 0.1
@@ -64,41 +65,58 @@ def aged(path: Path) -> None:
     os.utime(path, (second, second))
 
 
-Opens = Callable[[str], Library]
+class Servers:
+    """One server of a kind for all tests, each of which has a folder below the served one."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder, self._stack, self._ports = folder, stack, dict[str, int]()
+
+    def served(self, kind: str) -> Path:
+        """What the server of a kind serves; beside each test's folder is what it must not read."""
+        folder = self._folder / kind
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "outside").write_bytes(b"not yours")
+        return folder
+
+    def port(self, kind: str) -> int:
+        """Where it listens."""
+        if kind not in self._ports:
+            self._ports[kind] = self._stack.enter_context(self._started(kind)).port
+        return self._ports[kind]
+
+    def _started(self, kind: str) -> AbstractContextManager[Process]:
+        folder = self.served(kind)
+        if kind in {"web", "pages"}:
+            return web("static_server" if kind == "web" else "index_server", folder)
+        return webdav(folder, self._folder, *(["--tells"] if kind == "nextcloud" else []))
 
 
-@pytest.fixture
-def opens(tmp_path: Path) -> Iterator[Opens]:
-    """Makes a library of a kind."""
-    with ExitStack() as servers:
-        yield lambda kind: _opened(kind, tmp_path, servers)
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """See ``Servers``."""
+    with ExitStack() as stack:
+        yield Servers(tmp_path_factory.mktemp("servers"), stack)
 
 
 @pytest.fixture(params=KINDS)
-def library(request: pytest.FixtureRequest, opens: Opens) -> Library:
-    """Each kind in turn."""
-    return opens(request.param)
-
-
-def _opened(kind: str, tmp_path: Path, servers: ExitStack) -> Library:
-    folder = tmp_path / "library"
+def library(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Library:
+    """Each kind in turn, over an empty folder."""
+    kind: str = request.param
+    folder = servers.served(kind) / uuid.uuid4().hex
     folder.mkdir()
-    (tmp_path / "outside").write_bytes(b"not yours")
     if kind == "folder":
         return Library(kind, folder, FolderOrigin(folder))
     if kind == "filesystem":
         settings = OriginSettings(url=f"local://{folder}", poll_s=POLL_S)
         server = FileSystem("it", Credentials(), settings)
         return Library(kind, folder, RemoteOrigin("it", server, POLL_S))
+    port = servers.port(kind)
     if kind in {"web", "pages"}:
-        module = "static_server" if kind == "web" else "index_server"
-        process = servers.enter_context(web(module, folder))
-        url = f"http://127.0.0.1:{process.port}/" + ("files/" if kind == "web" else "")
+        url = f"http://127.0.0.1:{port}/" + ("files/" if kind == "web" else "") + folder.name
         return Library(kind, folder, only(tmp_path, url=url, poll_s=POLL_S), "it/")
-    process = servers.enter_context(
-        webdav(folder, tmp_path, *(["--tells"] if kind == "nextcloud" else []))
-    )
-    origin = only(tmp_path, **dav_fields(process.port, tmp_path, poll_s=POLL_S))
+    fields = dav_fields(port, tmp_path, poll_s=POLL_S)
+    origin = only(tmp_path, **{**fields, "url": fields["url"] + folder.name})
     if kind == "mounted":
         (tmp_path / "other").mkdir()
         both = MountedOrigins({"files": origin, "other": FolderOrigin(tmp_path / "other")})
