@@ -215,7 +215,9 @@ def lock(args: "list[str]") -> int:
         fail("lock: uv is not on PATH; https://docs.astral.sh/uv/ says how to get it")
     command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
     command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
-    command += ["--extra", "app", "--extra", "demo", "--group", "dev", *args]
+    extras = ("app", "demo", "http", "webdav", "fsspec")
+    command += [part for extra in extras for part in ("--extra", extra)]
+    command += ["--group", "dev", *args]
     command += [PROJECT.name, "-o", LOCK.name]
     return subprocess.call(command, cwd=ROOT, env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"})
 

@@ -15,6 +15,7 @@
         ├── DiskFull              the file system has no room for more
         ├── BrokerUnavailable     the broker can't be reached: nothing was enqueued
         ├── OriginUnavailable     the origin can't be read
+        │   └── NotListable       it has files, and no list of them
         ├── Busy                  somebody else is doing just that
         ├── PendingFull           too much waits already: the request was refused
         └── ReceiptTimeout        the request has not ended yet
@@ -87,6 +88,10 @@ class BrokerUnavailable(RetryableError):
 
 class OriginUnavailable(RetryableError):
     """The origin can't be read just now."""
+
+
+class NotListable(OriginUnavailable):
+    """The origin gives files and no list of what is in a folder, as many HTTP servers do."""
 
 
 class Busy(RetryableError):

@@ -35,6 +35,7 @@ from pydantic_settings import (
 )
 
 from cachekeeper.errors import ConfigurationError
+from cachekeeper.origin_settings import OriginName, OriginSettings
 
 PREFIX = "CACHEKEEPER_"
 CONFIG = f"{PREFIX}CONFIG"
@@ -109,6 +110,9 @@ class Settings(BaseSettings):
     cache_url: str | None = Field(None, description="cache server; none: the embedded one")
     deployment: str = Field("cachekeeper", pattern=DEPLOYMENT_PATTERN)
     origin: Path | None = Field(None, description="folder that the `file` namespace reads")
+    origins: dict[OriginName, OriginSettings] = Field(
+        default_factory=dict, description="in place of it several, by the first part of a path"
+    )
     server_port: int = Field(6399, ge=1, le=65535)
     flower_port: int = Field(5555, ge=1, le=65535)
 
@@ -222,6 +226,8 @@ class Settings(BaseSettings):
     def _together(self) -> Settings:
         if not self.ttl_min_s <= self.ttl_default_s <= self.ttl_max_s:
             raise ValueError("ttl_default_s must lie between ttl_min_s and ttl_max_s")
+        if self.origin is not None and self.origins:
+            raise ValueError("origin and origins: one of them (origin is one folder at the top)")
         for device in ("", *self.devices):
             quota, headroom, _ = self.limits_of(device)
             if headroom >= quota:
@@ -321,8 +327,14 @@ def nearest(name: str, known: set[str]) -> str:
 def _say(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] == "extra_forbidden":
-        fields = TtlClass.model_fields if len(error["loc"]) > 1 else Settings.model_fields
+        tables: dict[str, type[BaseModel]] = {
+            "ttl_classes": TtlClass,
+            "devices": DeviceSettings,
+            "origins": OriginSettings,
+        }
+        table = tables.get(str(error["loc"][0])) if len(error["loc"]) > 1 else None
+        fields = Settings.model_fields if table is None else table.model_fields
         return f"{name}: unknown setting{nearest(str(error['loc'][-1]), set(fields))}"
-    if name in SECRETS:
+    if name in SECRETS or name.startswith("origins"):
         return f"{name}: {error['msg']}"  # what was given may hold a password
     return f"{name}: {error['msg']} (given {error['input']!r})" if error["loc"] else error["msg"]

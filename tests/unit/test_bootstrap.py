@@ -84,8 +84,7 @@ def test_the_lock_holds_all_that_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     declared = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["app"],
-        *project["project"]["optional-dependencies"]["demo"],
+        *(each for extra in project["project"]["optional-dependencies"].values() for each in extra),
         *project["dependency-groups"]["dev"],
         *project["build-system"]["requires"],
     ]

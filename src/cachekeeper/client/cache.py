@@ -32,7 +32,7 @@ from cachekeeper.core.stamps import Entry, source_of_key
 from cachekeeper.core.strategy import STRATEGIES, Consistency, Strategy
 from cachekeeper.errors import BrokerUnavailable, ConfigurationError, InvalidInput, QuotaExceeded
 from cachekeeper.names import Task
-from cachekeeper.origin.folder import FolderOrigin
+from cachekeeper.origin.opening import opened
 from cachekeeper.services.device import DeviceCaches
 from cachekeeper.services.pins import Pinner
 from cachekeeper.services.submit import Submitter
@@ -64,7 +64,7 @@ class Cache(Looking):
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load()
-        self.origin = FolderOrigin(self.settings.origin) if self.settings.origin else None
+        self.origin = opened(self.settings)
         cache_url, broker_url = server_urls(self.settings)
         self._kept_on_disk: set[str] = set()
         self.stores = open_stores(self.settings, cache_url, self._belongs_on_disk)

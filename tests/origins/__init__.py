@@ -1,0 +1,1 @@
+"""Origins against real servers on loopback, and against servers that misbehave."""
