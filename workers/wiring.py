@@ -158,6 +158,8 @@ class Wiring:
             reports=self.cache.stores.reports,
             caches=self.cache.device_caches,
             origin=self.cache.origin,
+            predictor=self.cache.stores.predictor,
+            now=time.time,
             limit=self.settings.prefetch_neighbours,
         )
 
