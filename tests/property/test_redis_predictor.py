@@ -20,6 +20,7 @@ from tests.support import fresh_deployment
 START = 1_700_000_000.0
 HORIZON_S = 1800.0
 ALL = -1.0  # a threshold
+NONE = Prediction("", 0, 0, 0, 0, "")
 
 FOLDERS = ["", "a", "a/b", "ä/2024"]
 NAMES = ["IMG_08.jpg", "IMG_09.jpg", "IMG_9.JPG", "IMG_10.jpg", "IMG_10.xmp", "notes", "x.y.txt"]
@@ -29,7 +30,7 @@ steps = st.lists(
     st.tuples(
         st.sampled_from(["phone", "tv", "laptop"]),
         st.sampled_from(PATHS),
-        st.floats(-5, 4000, width=32),
+        st.floats(-2500, 6000, width=32),
         st.dictionaries(st.sampled_from(PATHS), st.sampled_from(list("-lda")), max_size=2),
     ),
     max_size=60,
@@ -49,9 +50,10 @@ def check(server_url: str, items: int, steps: list[Step]) -> Model:
             expected = model.observe(device, path, now, threshold=ALL, limit=99, related=related)
             found = redis.observe(device, path, now, threshold=ALL, limit=99, related=related)
             same(found, expected)
+        explained(redis, model, steps)
         compare(connection, model)
         before = now - 86400
-        assert redis.forget(before) == model.items.forget(int(before // 86400))
+        assert redis.forget(before) == model.forget(before)
         compare(connection, model)
         connection.redis.delete(*connection.redis.scan_iter(match=f"{connection.layout.prefix}*"))
         connection.close()
@@ -62,6 +64,17 @@ def same(found: list[Prediction], expected: list[Prediction]) -> None:
     assert [(p.path, p.relation) for p in found] == [(p.path, p.relation) for p in expected]
     for ours, theirs in zip(found, expected, strict=True):
         assert ours[1:5] == pytest.approx(theirs[1:5], abs=1e-9)
+
+
+def explained(redis: RedisPredictor, model: Model, steps: list[Step]) -> None:
+    """What each file that a device read last says of others, of whatever relation."""
+    for device in {step[0] for step in steps}:
+        for path in [*PATHS[:8], *{step[1] for step in steps[-8:]}]:
+            found, expected = redis.explain(device, path), model.explain(device, path)
+            same([each.prediction for each in found], [each.prediction for each in expected])
+            assert [each._replace(prediction=NONE) for each in found] == [
+                each._replace(prediction=NONE) for each in expected
+            ]
 
 
 def compare(connection: Connection, model: Model) -> None:

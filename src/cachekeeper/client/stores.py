@@ -17,6 +17,7 @@ from cachekeeper.store.redis.expiry import RedisExpiry
 from cachekeeper.store.redis.following import RedisFollowing
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
+from cachekeeper.store.redis.model import RedisModel
 from cachekeeper.store.redis.nodes import RedisNodes
 from cachekeeper.store.redis.pins import RedisPins
 from cachekeeper.store.redis.predictor import RedisPredictor
@@ -41,6 +42,7 @@ class Stores:
     devices: RedisDevices
     pins: RedisPins
     predictor: RedisPredictor
+    model: RedisModel
     following: RedisFollowing
     reports: RedisReports
     tokens: RedisTokens
@@ -91,6 +93,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         devices=devices,
         pins=RedisPins(connection),
         predictor=RedisPredictor(connection, settings.prefetch_horizon_s, settings.model_items),
+        model=RedisModel(connection),
         following=RedisFollowing(connection),
         reports=RedisReports(connection, devices),
         tokens=RedisTokens(connection),

@@ -7,7 +7,7 @@ byte: ``store/redis/lua/parts/predict.lua`` has the same rules.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 from cachekeeper.core.keys import folder_of
@@ -88,6 +88,12 @@ def predecessors(path: str) -> list[str]:
     """Those just before in a series, the nearest first, as many as count for a streak."""
     found = (_moved(path, -steps) for steps in range(1, STREAK + 1))
     return [each for each in found if each]
+
+
+def streak_of(path: str, recent: Collection[str]) -> int:
+    """How many steps of the series that leads to a path were just made."""
+    found = predecessors(path)
+    return next((steps for steps, each in enumerate(found) if each not in recent), len(found))
 
 
 def relation(path: str, other: str, after: str, streak: int) -> Relation:

@@ -39,6 +39,11 @@ def slot_of(at: float) -> int:
     return floor(at / SLOT_S) % SLOTS
 
 
+def class_rate(rate: Rate) -> float:
+    """How often files of a class of relations were read soon."""
+    return rate.smoothed(CLASS_PRIOR, CLASS_STRENGTH)
+
+
 def factors_of(
     counts: Sequence[int],
     reads: Sequence[int],
@@ -52,7 +57,7 @@ def factors_of(
     followed; ``slot`` is the present quarter. ``outcome`` is asked, by the pattern found, what came
     of files like this one.
     """
-    rate = of_class.smoothed(CLASS_PRIOR, CLASS_STRENGTH)
+    rate = class_rate(of_class)
     # The present read was counted and followed by nothing yet.
     pattern = min(1.0, (sum(counts) + 2 * rate) / (max(1, sum(reads)) - 1 + 2))
     time = min(1.0, (counts[slot] + 4 * pattern) / (max(1, reads[slot]) - 1 + 4))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from cachekeeper.core.ports.prediction import Prediction
+from cachekeeper.core.ports.prediction import Prediction, Reason
 from cachekeeper.core.predict.calibration import Calibration, bin_of
 from cachekeeper.core.predict.factors import (
     Factors,
@@ -20,7 +20,7 @@ from cachekeeper.core.predict.factors import (
 from cachekeeper.core.predict.items import Item, Items, day_of
 from cachekeeper.core.predict.rates import Rate
 from cachekeeper.core.predict.visits import TOGETHER, WINDOW, Guess, Visit
-from cachekeeper.core.relations import Relation, extension, predecessors, relation, successor
+from cachekeeper.core.relations import Relation, extension, relation, streak_of, successor
 
 CLASSES: Final = 4096  # pairs of extensions that are told apart, over all relations
 NOTHING: Final[Sequence[int]] = (0, 0, 0, 0)
@@ -64,11 +64,42 @@ class Model:
         likely = [each for each in found if each.probability >= threshold]
         return sorted(likely, key=likeliest)[:limit]
 
+    def explain(self, device: str, path: str) -> list[Reason]:
+        """For the files that a device read last, newest first: what each says of a path."""
+        visits, curve = self._devices.get(device, []), self.calibration.curve()
+        self._full = len(self.classes) >= CLASSES
+        found = list[Reason]()
+        for number, visit in enumerate(visits):
+            item = self.items.get(visit.path)
+            if item is None or visit.path == path:
+                continue
+            guess = visit.guesses.get(path)  # the caller may have said how it is related
+            before = {each.path for each in visits[:number]}
+            streak = streak_of(visit.path, before)
+            kind = (
+                guess.relation
+                if guess
+                else relation(visit.path, path, successor(visit.path), streak)
+            )
+            factors = self._factors(visit, item, path, kind)
+            told = Prediction(path, curve[bin_of(factors.weighted)], *factors, kind.told)
+            followed = sum(item.followers.get(path, NOTHING))
+            found.append(Reason(visit.path, visit.at, told, sum(item.reads), followed))
+        return found[::-1]
+
+    def forget(self, before: float) -> int:
+        """Forget files that were last read before a time (to the day); returns how many."""
+        return self.items.forget(day_of(before))
+
     def _recent(self, device: str, at: float) -> tuple[list[Visit], float]:
-        """What the device read within the horizon. One that comes late counts as the last one."""
+        """What the device read within the horizon. One that comes late counts as the last one.
+
+        Where a clock went back by more than the horizon, what was before is left behind.
+        """
         visits = self._devices.get(device, [])
-        if visits:
-            at = max(at, visits[-1].at)
+        if not visits or at < visits[-1].at - self.horizon_s:
+            return [], at
+        at = max(at, visits[-1].at)
         return [visit for visit in visits if visit.at >= at - self.horizon_s], at
 
     def _came_true(self, visits: list[Visit], path: str) -> None:
@@ -77,8 +108,8 @@ class Model:
             if guess is None:
                 continue
             of_class = self._class(guess.relation, visit.extension, extension(path))
-            self._rate(self.classes, of_class).hits += 1
-            self._rate(self.outcomes, outcome_of(guess)).hits += 1
+            self.classes[of_class].hits += 1
+            self.outcomes[outcome_of(guess)].hits += 1
             self.calibration.bins[guess.bin].hits += 1
 
     def _follow(self, visits: list[Visit], path: str) -> None:
@@ -94,11 +125,7 @@ class Model:
         self, visits: list[Visit], now: Visit, item: Item, related: Mapping[str, Relation]
     ) -> list[Prediction]:
         recent = {visit.path for visit in visits}
-        after, streak = successor(now.path), 0
-        for before in predecessors(now.path):
-            if before not in recent:
-                break
-            streak += 1
+        after, streak = successor(now.path), streak_of(now.path, recent)
         curve = self.calibration.curve()
         scored: list[tuple[Prediction, Guess]] = []
         for path in self._candidates(item, after, related):
@@ -113,8 +140,8 @@ class Model:
             scored.append((Prediction(path, curve[guess.bin], *factors, kind.told), guess))
         for prediction, guess in scored:
             of_class = self._class(guess.relation, now.extension, extension(prediction.path))
-            self._rate(self.classes, of_class).tried()
-            self._rate(self.outcomes, outcome_of(guess)).tried()
+            self.classes.setdefault(of_class, Rate()).tried()
+            self.outcomes.setdefault(outcome_of(guess), Rate()).tried()
             self.calibration.bins[guess.bin].tried()
             now.guesses[prediction.path] = guess
         return [prediction for prediction, _ in scored]
@@ -144,7 +171,7 @@ class Model:
 
     @staticmethod
     def _rate(rates: dict[str, Rate], name: str) -> Rate:
-        return rates.setdefault(name, Rate())
+        return rates.get(name) or Rate()
 
 
 def outcome_of(guess: Guess) -> str:

@@ -223,9 +223,9 @@ class Layout:
         """String: what a device read last, and what was predicted then."""
         return self._key(f"history:{device}")
 
-    def incoming(self, key: str) -> str:
+    def incoming(self, token: str, key: str) -> str:
         """Where a key of the model is made before it takes the place of the old one."""
-        return self._key(f"incoming:{key.removeprefix(self.prefix)}")
+        return self._key(f"incoming:{token}:{key.removeprefix(self.prefix)}")
 
     def is_truth(self, key: str) -> bool:
         """Whether a key of this deployment is one that must not expire."""

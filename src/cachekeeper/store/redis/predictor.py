@@ -18,7 +18,14 @@ from cachekeeper.core.predict.items import Item, day_of
 from cachekeeper.core.predict.model import likeliest
 from cachekeeper.core.predict.rates import Rate
 from cachekeeper.core.predict.visits import Visit
-from cachekeeper.core.relations import Relation, extension, predecessors, relation, successor
+from cachekeeper.core.relations import (
+    Relation,
+    extension,
+    predecessors,
+    relation,
+    streak_of,
+    successor,
+)
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 from cachekeeper.store.redis.predicted import (
     calibration_in,
@@ -72,7 +79,7 @@ class RedisPredictor:
                 return []
             digests = [visit.path for visit in visits]
             with self._c.redis.pipeline() as pipe:
-                pipe.hmget(layout.model_items, digests)
+                pipe.hmget(layout.model_items, [bytes.fromhex(each) for each in digests])
                 pipe.get(layout.model_calibration)
                 raws, bins = pipe.execute()
         curve, own, found = calibration_in(bins).curve(), digest_of(path), list[Reason]()
@@ -103,13 +110,13 @@ class RedisPredictor:
         path: str,
         curve: list[float],
     ) -> Reason:
-        streak = 0
-        for each in predecessors(after):
-            if digest_of(each) not in read_before:
-                break
-            streak += 1
+        before = {each for each in predecessors(after) if digest_of(each) in read_before}
         guess = visit.guesses.get(digest_of(path))  # the caller may have said how it is related
-        kind = guess.relation if guess else relation(after, path, successor(after), streak)
+        kind = (
+            guess.relation
+            if guess
+            else relation(after, path, successor(after), streak_of(after, before))
+        )
         counts, slot = item.followers.get(digest_of(path), [0, 0, 0, 0]), slot_of(visit.at)
         layout, name = self._c.layout, class_name(kind, visit.extension, extension(path))
         with reachable():

@@ -127,7 +127,8 @@ local function curve()
   return values
 end
 
--- What the device read within the horizon. One that comes late counts as the last one.
+-- What the device read within the horizon. One that comes late counts as the last one. Where a clock
+-- went back by more than the horizon, what was before is left behind.
 local function recent()
   local raw, visits, from = redis.call('GET', HISTORY) or '', {}, 1
   while from <= #raw do
@@ -145,9 +146,10 @@ local function recent()
     end
     visits[#visits + 1] = visit
   end
-  if #visits > 0 then
-    at = math.max(at, visits[#visits].at)
+  if #visits == 0 or at < visits[#visits].at - horizon then
+    return {}
   end
+  at = math.max(at, visits[#visits].at)
   local kept = {}
   for _, visit in ipairs(visits) do
     if visit.at >= at - horizon then
