@@ -73,6 +73,13 @@ def test_files_that_the_caller_knows_of_need_not_have_been_read(make: Make) -> N
     }
 
 
+def test_a_caller_may_name_a_few_files_and_not_a_whole_folder(make: Make) -> None:
+    related = {f"f{number:04}": Relation.LISTED for number in range(1000)}
+    predictor = make(1000)
+    found = predictor.observe("phone", "x", NOW, threshold=-1, limit=999, related=related)
+    assert {each.path for each in found} == {f"f{number:04}" for number in range(16)}
+
+
 def test_the_reasons_are_told_newest_first(make: Make) -> None:
     predictor = make(1000)
     for number in range(4):

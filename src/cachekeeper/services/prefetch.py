@@ -9,10 +9,11 @@ from cachekeeper.core.keys import check_device, check_path, folder_of
 from cachekeeper.core.ports.devices import Devices, Reports
 from cachekeeper.core.ports.origins import Origin
 from cachekeeper.core.ports.prediction import Predictor
-from cachekeeper.core.relations import Relation, following
+from cachekeeper.core.relations import following
 from cachekeeper.core.retention import Priority
 from cachekeeper.errors import Busy, DiskFull, OriginMissing, QuotaExceeded
 from cachekeeper.services.device import DeviceCaches
+from cachekeeper.services.relatives import Relatives
 
 
 def decay(predictor: Predictor, before: float) -> int:
@@ -34,12 +35,13 @@ class Prefetcher:
         caches: DeviceCaches,
         origin: Origin,
         predictor: Predictor,
+        relatives: Relatives,
         now: Callable[[], float],
         limit: int,
     ) -> None:
         self._devices, self._reports = devices, reports
         self._caches, self._origin, self._limit = caches, origin, limit
-        self._predictor, self._now = predictor, now
+        self._predictor, self._relatives, self._now = predictor, relatives, now
 
     def fetch_neighbours(self, device: str, path: str) -> list[str]:
         """Fetch up to the limit of files; returns those stored.
@@ -55,11 +57,15 @@ class Prefetcher:
             return []
         listed = self._origin.list(folder_of(check_path(path)))
         beside = [each.path for each in listed if each.version is not None]
-        next_ones = following(path, beside, self._limit)
-        related = dict.fromkeys(next_ones, Relation.LISTED)
         predicted = self._predictor.observe(
-            device, path, self._now(), threshold=LIKELY, limit=self._limit, related=related
+            device,
+            path,
+            self._now(),
+            threshold=LIKELY,
+            limit=self._limit,
+            related=self._relatives.of(path, beside),
         )
+        next_ones = following(path, beside, self._limit)
         likely = dict.fromkeys([*(each.path for each in predicted), *next_ones])
         wanted = list(likely)[: self._limit]
         return [candidate for candidate in wanted if self._fetch(device, candidate)]

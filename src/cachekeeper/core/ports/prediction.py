@@ -46,7 +46,7 @@ class Predictor(Protocol):
 
         At most ``limit`` of at least ``threshold``, the likeliest first. Candidates are what was
         read after it, the next of its series if it was ever read, and ``related``: files that the
-        caller knows of, with how they are related (``NONE``: by their names).
+        caller knows of, with how they are related (``NONE``: by their names), the first 16.
         """
 
     def explain(self, device: str, path: str) -> list[Reason]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from cachekeeper.core.ports.prediction import Prediction, Reason
@@ -19,7 +20,7 @@ from cachekeeper.core.predict.factors import (
 )
 from cachekeeper.core.predict.items import Item, Items, day_of
 from cachekeeper.core.predict.rates import Rate
-from cachekeeper.core.predict.visits import TOGETHER, WINDOW, Guess, Visit
+from cachekeeper.core.predict.visits import RELATED, TOGETHER, WINDOW, Guess, Visit
 from cachekeeper.core.relations import Relation, extension, relation, streak_of, successor
 
 CLASSES: Final = 4096  # pairs of extensions that are told apart, over all relations
@@ -59,7 +60,8 @@ class Model:
         self._follow(visits, path)
         item = self.items.read(path, slot_of(at), day_of(at))
         now = Visit(path, at, extension(path))
-        found = self._predict(visits, now, item, related or {})
+        named = dict(islice((related or {}).items(), RELATED))
+        found = self._predict(visits, now, item, named)
         self._devices[device] = [*visits, now][-WINDOW:]
         likely = [each for each in found if each.probability >= threshold]
         return sorted(likely, key=likeliest)[:limit]

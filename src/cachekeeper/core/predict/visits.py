@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from cachekeeper.core.relations import Relation
 
 WINDOW: Final = 16  # requests of a device: what is read within them was read soon
+RELATED: Final = 16  # files that a caller may name at an access
 TOGETHER: Final = 4  # requests: what is read within them was read after
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, islice
 
 from cachekeeper.core.ports.prediction import Prediction, Reason
 from cachekeeper.core.predict.calibration import bin_of
@@ -17,7 +17,7 @@ from cachekeeper.core.predict.factors import (
 from cachekeeper.core.predict.items import Item, day_of
 from cachekeeper.core.predict.model import likeliest
 from cachekeeper.core.predict.rates import Rate
-from cachekeeper.core.predict.visits import Visit
+from cachekeeper.core.predict.visits import RELATED, Visit
 from cachekeeper.core.relations import (
     Relation,
     extension,
@@ -66,7 +66,7 @@ class RedisPredictor:
         lifetime = int(max(HISTORY_S, self._horizon_s)) + 1
         args: list[Arg] = [path, at, self._horizon_s, self._items, lifetime, threshold]
         args += [successor(path), len(before), *before]
-        args += chain.from_iterable((related or {}).items())
+        args += chain.from_iterable(islice((related or {}).items(), RELATED))
         told = [_prediction(row) for row in self._c.run("predict_observe", keys, args)]
         return sorted(told, key=likeliest)[:limit]
 
