@@ -16,5 +16,6 @@ BENCHES: Final = {
     "invalidate": "how many keys a second are invalidated, beside UNLINK and cashews",
     "hitratio": "what eviction policies miss on recorded accesses, beside LRU",
     "latency": "whether immediate work waits for a backlog of 50,000 background tasks",
+    "prefetch": "what is predicted of recorded accesses, and what a prediction costs",
     "read": "what a read costs beside a dictionary and beside redis-py, and what an entry takes",
 }

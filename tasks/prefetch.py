@@ -1,7 +1,8 @@
-"""Prefetch: the neighbours of a file just read; ageing of what was learnt."""
+"""Prefetch: the neighbours of a file just read; what was learnt long ago is forgotten."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from celery import Task, shared_task
@@ -39,5 +40,7 @@ def _fetched(task: Task, values: tuple[Any, ...], fields: dict[str, Any]) -> dic
 
 @shared_task(bind=True, name=Name.DECAY_MODEL)
 def decay_model(task: Task) -> dict[str, float]:
-    """Age what was learnt from devices."""
-    return done(task, {"paths": decay(services(task).cache.stores.devices)})
+    """Forget what was learnt of files that were not read for long."""
+    wired = services(task)
+    before = time.time() - wired.settings.model_forget_s
+    return done(task, {"forgotten": decay(wired.cache.stores.predictor, before)})

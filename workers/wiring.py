@@ -29,6 +29,7 @@ from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.purge import Limits, Purger
 from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
+from cachekeeper.services.relatives import Relatives
 from cachekeeper.services.retry import Retrier
 from cachekeeper.services.snapshot import GraphSnapshot
 from cachekeeper.settings import LONGEST_CLASS_S, Settings
@@ -158,6 +159,9 @@ class Wiring:
             reports=self.cache.stores.reports,
             caches=self.cache.device_caches,
             origin=self.cache.origin,
+            predictor=self.cache.stores.predictor,
+            relatives=Relatives(self.cache.stores.graph),
+            now=time.time,
             limit=self.settings.prefetch_neighbours,
         )
 

@@ -186,6 +186,15 @@ class Settings(BaseSettings):
         _size("1GiB"), ge=0, description="left free on the file system of the state folder"
     )
     prefetch_neighbours: int = Field(2, ge=0, le=16, description="files fetched after a read")
+    prefetch_horizon_s: float = Field(
+        1800, gt=0, le=30 * 86400, description="what is read within it was read soon"
+    )
+    model_items: int = Field(
+        100_000, ge=100, le=10_000_000, description="files that the predictor knows at a time"
+    )
+    model_forget_s: float = Field(
+        30 * 86400, ge=86400, description="files not read for so long are forgotten"
+    )
 
     # Beat (SPEC 8).
     graph_refresh_s: float = Field(300, gt=0)

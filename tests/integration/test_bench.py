@@ -73,6 +73,12 @@ KEYS = {
         "backlog_left",
         "keys_per_s",
     },
+    "prefetch": {
+        "plan_cpu_ms",
+        "plan_ms",
+        "model_bytes_per_file",
+        "history_bytes_per_device",
+    },
     "read": {
         "memory_ratio",
         "redis_ratio",
@@ -234,6 +240,24 @@ def test_policies_play_a_folder_of_traces(tmp_path: Path) -> None:
             for ratios in by_share.values():
                 assert set(ratios) == {"omr", "bmr", "cmr"}
     assert report["sizes"]["first_requests_of_each"] == 25_000
+
+
+def test_predictions_are_played_over_a_folder_of_traces(tmp_path: Path) -> None:
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    for name, step in (("web_in_order", 1), ("git_in_any_order", 37)):
+        rows = [f"{i},k{i * step % 20 * (i % step + 1)},100,{i // 20}\n" for i in range(600)]
+        (traces / f"{name}.csv").write_text("ts,key,size,client\n" + "".join(rows))
+    done = bench("prefetch", "--json", "--quick", "--traces", str(traces), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert_figures(report, KEYS["prefetch"])
+    assert set(report["traces"]) == {"web_in_order", "git_in_any_order"}
+    named = {"coverage", "precision", "extra_bytes", "calibration_error", "trigger_share"}
+    for found in report["traces"].values():
+        assert named | {"hit_before", "hit_after"} <= set(found)
+    ordered = report["traces"]["web_in_order"]
+    assert ordered["hit_after"] > 0.6 > 0.1 > ordered["hit_before"]
 
 
 def test_without_traces_it_says_how_to_name_them(tmp_path: Path) -> None:

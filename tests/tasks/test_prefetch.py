@@ -1,7 +1,8 @@
-"""Prefetch: the neighbours of a file just read, and ageing of what was learnt."""
+"""Prefetch: the neighbours of a file just read, and forgetting of what was learnt."""
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -70,29 +71,27 @@ def test_a_device_that_is_metered_or_low_on_battery_is_spared(
 
 
 def test_what_was_often_read_next_comes_first(cache: Cache, run: Run, pictures: list[str]) -> None:
-    for _ in range(2):
-        follow(cache, pictures[0], pictures[8])
+    for _ in range(20):
+        follow(cache, pictures[0], pictures[8], time.time())
     learnt = run(Task.PREFETCH, device="phone", path=pictures[0])
     assert learnt == {"fetched": [pictures[8], pictures[1]]}
 
 
-def follow(cache: Cache, before: str, path: str) -> None:
-    """Have some device look for one file after another."""
+def follow(cache: Cache, before: str, path: str, at: float) -> None:
+    """Have some device read one file after another."""
     device = f"tv-{uuid.uuid4().hex}"
     for each in (before, path):
-        cache.stores.devices.access(device, each, 0, "lru")
+        cache.stores.predictor.observe(device, each, at, threshold=1, limit=0)
 
 
-def test_what_was_learnt_ages_and_is_forgotten(
+def test_what_was_not_read_for_long_is_forgotten(
     wiring: Wiring, run: Run, pictures: list[str]
 ) -> None:
-    devices = wiring.cache.stores.devices
-    follow(wiring.cache, pictures[0], pictures[1])
-    assert run(Task.DECAY_MODEL) == {"paths": 1}
-    assert devices.followers(pictures[0]) == {pictures[1]: 0.5}
-    for _ in range(2):
-        run(Task.DECAY_MODEL)
-    assert devices.followers(pictures[0]) == {}
+    now, long_ago = time.time(), time.time() - 32 * 86400
+    follow(wiring.cache, pictures[0], pictures[1], long_ago)
+    follow(wiring.cache, pictures[2], pictures[3], now)
+    assert run(Task.DECAY_MODEL) == {"forgotten": 2}
+    assert run(Task.DECAY_MODEL) == {"forgotten": 0}
 
 
 class TestASmallDevice:

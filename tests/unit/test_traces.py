@@ -63,6 +63,12 @@ def test_what_is_wrong_is_told_with_its_place(text: str, message: str) -> None:
         parse("t", lines(text))
 
 
+def test_who_asked_is_read_where_it_is_told() -> None:
+    told = parse("t", lines("ts,key,size,client\n0,a,1,7\n1,b,1,\n2,c,1\n"))
+    assert told.clients == ["7", "", ""]
+    assert parse("t", lines("ts,key,size\n0,a,1\n")).clients == []
+
+
 def test_files_are_read_packed_or_not(tmp_path: Path) -> None:
     (tmp_path / "plain.csv").write_text(GOOD)
     with gzip.open(tmp_path / "packed.csv.gz", "wt") as file:

@@ -7,7 +7,18 @@ from typing import Any
 import click
 
 import cachekeeper
-from cachekeeper.cli import dead, devices, graph, invalidate, records, simulate, up, why
+from cachekeeper.cli import (
+    dead,
+    devices,
+    graph,
+    invalidate,
+    model,
+    records,
+    simulate,
+    up,
+    why,
+    why_prefetched,
+)
 from cachekeeper.errors import CachekeeperError
 
 
@@ -40,5 +51,7 @@ for command in (
     devices.devices,
     records.records,
     simulate.simulate,
+    model.model,
+    why_prefetched.why_prefetched,
 ):
     main.add_command(command)

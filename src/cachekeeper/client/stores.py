@@ -17,8 +17,10 @@ from cachekeeper.store.redis.expiry import RedisExpiry
 from cachekeeper.store.redis.following import RedisFollowing
 from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
+from cachekeeper.store.redis.model import RedisModel
 from cachekeeper.store.redis.nodes import RedisNodes
 from cachekeeper.store.redis.pins import RedisPins
+from cachekeeper.store.redis.predictor import RedisPredictor
 from cachekeeper.store.redis.prepared import RedisPrepared
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
 from cachekeeper.store.redis.reports import RedisReports
@@ -39,6 +41,8 @@ class Stores:
     prepared: RedisPrepared
     devices: RedisDevices
     pins: RedisPins
+    predictor: RedisPredictor
+    model: RedisModel
     following: RedisFollowing
     reports: RedisReports
     tokens: RedisTokens
@@ -88,6 +92,8 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         prepared=RedisPrepared(connection),
         devices=devices,
         pins=RedisPins(connection),
+        predictor=RedisPredictor(connection, settings.prefetch_horizon_s, settings.model_items),
+        model=RedisModel(connection),
         following=RedisFollowing(connection),
         reports=RedisReports(connection, devices),
         tokens=RedisTokens(connection),

@@ -1,10 +1,13 @@
-"""Recorded accesses: a CSV with the columns ``ts``, ``key``, ``size`` and whatever else."""
+"""Recorded accesses: a CSV with the columns ``ts``, ``key``, ``size``, and whatever else.
+
+Of what else there may be, ``client`` is read: who asked.
+"""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from math import inf
@@ -13,6 +16,7 @@ from typing import Final
 from cachekeeper.errors import InvalidInput
 
 COLUMNS: Final = ("ts", "key", "size")
+CLIENT: Final = "client"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Trace:
     times: list[float]
     keys: list[str]
     sizes: list[int]
+    clients: list[str] = field(default_factory=list)  # who asked; none when nothing tells
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -62,10 +67,13 @@ def parse(name: str, lines: Iterable[str], limit: int | None = None) -> Trace:
     times: list[float] = []
     keys: list[str] = []
     sizes: list[int] = []
+    clients: list[str] = []
     same: dict[str, str] = {}  # a text is kept once, however often it is asked for
     before = -inf
     try:
-        columns = _columns(name, next(reader, []))
+        header = next(reader, [])
+        columns = _columns(name, header)
+        at_client = header.index(CLIENT) if CLIENT in header else None
         at_ts, at_key, at_size = columns
         needed = 1 + max(columns)
         for row in islice(filter(None, reader), limit):
@@ -79,12 +87,15 @@ def parse(name: str, lines: Iterable[str], limit: int | None = None) -> Trace:
             times.append(ts)
             keys.append(same.setdefault(key, key))
             sizes.append(size)
+            if at_client is not None:
+                client = row[at_client] if at_client < len(row) else ""
+                clients.append(same.setdefault(client, client))
     except (csv.Error, UnicodeDecodeError) as error:
         where = f"{name}, line {reader.line_num + isinstance(error, UnicodeDecodeError)}"
         raise InvalidInput(where, str(error), "a line of CSV in UTF-8") from error
     if not keys:
         raise InvalidInput(f"{name}, line 2", "", "an access: the trace holds none")
-    return Trace(name, times, keys, sizes)
+    return Trace(name, times, keys, sizes, clients)
 
 
 def _columns(name: str, header: list[str]) -> tuple[int, int, int]:

@@ -111,12 +111,6 @@ class Devices(Protocol):
     def events(self, device: str, limit: int) -> list[str]:
         """The last events, newest first: ``time state path``."""
 
-    def followers(self, path: str) -> dict[str, float]:
-        """What was read after a path, and how often."""
-
-    def decay(self, factor: float, least: float) -> int:
-        """Age what was learnt; for how many paths."""
-
 
 class PinLedger(Protocol):
     """What devices keep whatever happens."""

@@ -47,6 +47,7 @@ PARTS = {
     "fill": ["record", "lives", "link"],
     "link": ["link"],
     "look": ["record"],
+    "predict_observe": ["predict"],
     "prune": ["link", "prune"],
     "read": ["record"],
     "requeue": ["dead"],

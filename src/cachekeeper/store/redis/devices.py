@@ -26,7 +26,6 @@ from cachekeeper.store.redis.layout import Layout
 FORMS = ("gdga", "retention", "lru")
 EVENTS_KEPT = 1000
 HISTORY_S = 30 * 86400
-FOLLOWERS_KEPT = 32
 
 
 class RedisDevices:
@@ -41,7 +40,7 @@ class RedisDevices:
             return sorted(raw.decode() for raw in self._c.redis.smembers(self._c.layout.devices))
 
     def access(self, device: str, path: str, now: float, policy: str) -> Access:
-        """Look a path up and count the access, and that it was read after the one before."""
+        """Look a path up and count the access."""
         call = self.access_call(device, path, now, policy)
         return accessed(self._c.run("device_access", *call))
 
@@ -51,8 +50,7 @@ class RedisDevices:
         """Keys and arguments of the script that counts an access."""
         layout = self._c.layout
         more = [layout.marks, layout.clock, layout.last_read(device)]
-        args: list[Arg] = [path, now, policy, layout.followers(""), FOLLOWERS_KEPT]
-        return [*device_keys(layout, device, policy), *more], args
+        return [*device_keys(layout, device, policy), *more], [path, now, policy]
 
     def lost(self, device: str) -> None:
         """What was counted as a hit was none: its file is not on this host."""
@@ -238,25 +236,6 @@ class RedisDevices:
         with reachable():
             found = self._c.redis.lrange(self._c.layout.events(device), 0, limit - 1)
         return list(islice(chain.from_iterable(map(_each, found)), limit))
-
-    def followers(self, path: str) -> dict[str, float]:
-        """What was read after a path, and how often."""
-        with reachable():
-            found = self._c.redis.zrange(self._c.layout.followers(path), 0, -1, withscores=True)
-        return {raw.decode(): float(count) for raw, count in found}
-
-    def decay(self, factor: float, least: float) -> int:
-        """Age what was learnt; returns how many paths it was learnt for."""
-        aged = 0
-        with reachable():
-            for name in self._c.redis.scan_iter(match=self._c.layout.followers("*"), count=500):
-                with self._c.redis.pipeline() as pipe:
-                    pipe.zunionstore(name, {name: factor})
-                    pipe.zremrangebyscore(name, "-inf", f"({least}")
-                    pipe.expire(name, HISTORY_S)
-                    pipe.execute()
-                aged += 1
-        return aged
 
     def _run(
         self, script: str, device: str, policy: str, args: list[Arg], more: Iterable[str] = ()

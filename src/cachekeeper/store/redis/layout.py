@@ -43,6 +43,7 @@ TRUTH: Final = (
     "devices",
     "device:*",
     "tokens",
+    "model:*",
 )
 
 
@@ -83,6 +84,11 @@ class Layout:
         self.records = self._key("records")  # zset: request id -> time
         self.devices = self._key("devices")  # set of ids
         self.tokens = self._key("tokens")  # hash: device -> hash of its token, and since when
+        self.model_items = self._key("model:items")  # hash: digest of a path -> what is known of it
+        self.model_queue = self._key("model:queue")  # list: those digests, the next to go first
+        self.model_classes = self._key("model:classes")  # hash: relation, extensions -> rate
+        self.model_outcomes = self._key("model:outcomes")  # hash: by what was predicted -> rate
+        self.model_calibration = self._key("model:calibration")  # string: the rates of 50 bins
         self.activity = self._key("activity")  # hash: what each scheduled task last did
         self.totals = self._key("totals")  # hash: sums of their figures
 
@@ -213,9 +219,13 @@ class Layout:
         """String: the path that a device read last."""
         return self._key(f"last:{device}")
 
-    def followers(self, path: str) -> str:
-        """Zset: path -> how often it was read next."""
-        return self._key(f"followers:{path}")
+    def history(self, device: str) -> str:
+        """String: what a device read last, and what was predicted then."""
+        return self._key(f"history:{device}")
+
+    def incoming(self, token: str, key: str) -> str:
+        """Where a key of the model is made before it takes the place of the old one."""
+        return self._key(f"incoming:{token}:{key.removeprefix(self.prefix)}")
 
     def is_truth(self, key: str) -> bool:
         """Whether a key of this deployment is one that must not expire."""

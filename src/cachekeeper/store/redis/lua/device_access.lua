@@ -1,19 +1,13 @@
 -- Look a path up in a device's manifest and count the access, in one trip: statistics, events, the
--- order of eviction, and which path was read after which.
+-- order of eviction, and which path the device read before.
 --
 -- KEYS  the device's (parts/device.lua), marks, clock, last path read
--- ARGV  path, now (s), policy, prefix of a path's followers, followers kept
+-- ARGV  path, now (s), policy
 -- returns {state, the path read before, its entry or ''}; the state is hit, missing, expired or stale
 local path, now, policy = ARGV[1], ARGV[2], ARGV[3]
 local marks, clock, last = KEYS[14], KEYS[15], KEYS[16]
 local before = redis.call('GETSET', last, path)
 redis.call('EXPIRE', last, HISTORY)
-if before and before ~= path then
-  local followers = ARGV[4] .. before
-  redis.call('ZINCRBY', followers, 1, path)
-  redis.call('ZREMRANGEBYRANK', followers, 0, -ARGV[5] - 1)
-  redis.call('EXPIRE', followers, HISTORY)
-end
 local entry = redis.call('HGET', device.manifest, path)
 local state, held = 'missing', nil
 if entry then
