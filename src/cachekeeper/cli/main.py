@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import cachekeeper
-from cachekeeper.cli import dead, devices, graph, invalidate, records, simulate, up, why
+from cachekeeper.cli import changes, dead, devices, graph, invalidate, records, simulate, up, why
 from cachekeeper.errors import CachekeeperError
 
 
@@ -35,6 +35,8 @@ for command in (
     up.stop,
     why.why,
     invalidate.invalidate,
+    changes.changed,
+    changes.reconcile,
     graph.graph,
     dead.dead,
     devices.devices,

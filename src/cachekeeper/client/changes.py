@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.identity import this_process
+from cachekeeper.client.stores import server_urls
 from cachekeeper.core.ports.changes import Pass, Watching
 from cachekeeper.core.ports.origins import Origin
 from cachekeeper.core.request import make_request
@@ -18,6 +19,10 @@ from cachekeeper.names import Task
 from cachekeeper.services.changes import ChangeReporter
 from cachekeeper.services.reconcile import Reconciler
 from cachekeeper.services.watch import Watcher
+from cachekeeper.settings import Settings
+from cachekeeper.store.redis.connection import Connection
+from cachekeeper.store.redis.sweeps import RedisSweeps
+from cachekeeper.store.redis.watchers import RedisWatchers
 
 #: Of a request for a sweep: by then beat, or the watcher, has asked again.
 EXPIRES_S = 600.0
@@ -111,3 +116,18 @@ class ChangeDesk:
         if self.cache.origin is None:
             raise ConfigurationError("origin: none is set (CACHEKEEPER_ORIGIN)")
         return self.cache.origin
+
+
+def changes_of_origin(settings: Settings) -> tuple[list[Watching], Pass]:
+    """The watchers of a deployment's origin and its sweep, over a connection of their own.
+
+    Raises:
+        ConfigurationError: there is no server.
+        CacheUnavailable: it can't be reached.
+    """
+    cache_url, _ = server_urls(settings)
+    connection = Connection(cache_url, settings.deployment)
+    try:
+        return RedisWatchers(connection).heard(time.time()), RedisSweeps(connection).state()
+    finally:
+        connection.close()

@@ -46,6 +46,7 @@ class Pass:
     phase: str = ""  # looking, confirming; '' when none is under way
     started: float = 0.0
     finished: float = 0.0
+    failed: float = 0.0  # when one ended in vain, since the last that did not
     learnt: bool = False  # one pass has ended: what is known is all that there was
     folders: int = 0
     same: int = 0  # files

@@ -81,6 +81,7 @@ class RedisSweeps:
             phase=told.get("phase", ""),
             started=float(told.get("started", 0)),
             finished=float(told.get("finished", 0)),
+            failed=float(told.get("failed", 0)),
             learnt="learnt" in told,
             held=int(told.get("held", 0)),
             held_since=float(told.get("held_since", 0)),
