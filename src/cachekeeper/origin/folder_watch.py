@@ -28,6 +28,8 @@ LOOK_MS = 1000
 NAMES_AT_MOST = 100
 LINKS_AT_MOST = 100_000
 
+_IN_DELETE_SELF = 0x400
+
 
 def changes(folder: Path, stop: Event) -> Iterator[list[Changed]]:
     """Batches of relative paths that were written, renamed or deleted, until ``stop``.
@@ -51,22 +53,22 @@ def changes(folder: Path, stop: Event) -> Iterator[list[Changed]]:
         rust_timeout=LOOK_MS,
         yield_on_timeout=True,
         raise_interrupt=False,
-        ignore_permission_denied=True,
+        ignore_permission_denied=True,  # and whatever else may befall a folder in it
     )
-    links, is_first = _Links(root), True
+    links: _Links | None = None
     try:
         for batch in events:
+            is_first = links is None
+            if is_first:
+                _check_limit(root)
+            links = links or _Links(root)  # not before: those that came later are told
             found = links.by_all_names(_relative(root, batch))
             if found or is_first:
                 yield [Changed(path, listing) for path, listing in sorted(found.items())]
-            is_first = False
             if _identity(root) != watched:
                 raise OriginUnavailable(f"the origin's folder {root} was replaced")
-            if any(kind is Change.added for kind, _ in batch) and _is_limit_reached(root):
-                raise OriginUnavailable(
-                    "the limit of inotify watches is reached, new folders can't be watched "
-                    "(sysctl fs.inotify.max_user_watches)"
-                )
+            if any(kind is Change.added for kind, _ in batch):
+                _check_limit(root)
     except (OSError, RuntimeError) as error:  # watchfiles has no types of its own for them
         raise OriginUnavailable(f"{root} can't be watched: {error}") from error
 
@@ -158,22 +160,23 @@ class _Links:
         return whole.relative_to(self._root).as_posix() if self._root in whole.parents else None
 
 
-def _is_limit_reached(root: Path) -> bool:
-    """Whether not one watch more can be had: watchfiles does not say when that ends its sight."""
+def _check_limit(root: Path) -> None:
+    """Raise if not one watch more can be had: watchfiles does not say when its sight ends there."""
     if sys.platform != "linux":
-        return False
+        return
     libc = ctypes.CDLL(None, use_errno=True)
     handle = libc.inotify_init1(os.O_CLOEXEC)
     if handle < 0:
-        return False  # that one is told at the start
+        return  # watchfiles says so
     try:
         added = libc.inotify_add_watch(handle, os.fsencode(root), _IN_DELETE_SELF)
-        return added < 0 and ctypes.get_errno() == errno.ENOSPC
+        if added < 0 and ctypes.get_errno() == errno.ENOSPC:
+            raise OriginUnavailable(
+                "the limit of inotify watches is reached, not all folders can be watched "
+                "(sysctl fs.inotify.max_user_watches)"
+            )
     finally:
         os.close(handle)
-
-
-_IN_DELETE_SELF = 0x400
 
 
 def _identity(root: Path) -> tuple[int, int]:
