@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import importlib
 
-MODULES = ("invalidation", "prefetch", "eviction", "expiry", "graph", "recovery", "reports")
+MODULES = (
+    "invalidation",
+    "prefetch",
+    "eviction",
+    "expiry",
+    "graph",
+    "origins",
+    "recovery",
+    "reports",
+)
 
 
 def register() -> None:

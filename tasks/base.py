@@ -18,12 +18,14 @@ from cachekeeper.core.request import MAX_BY
 from cachekeeper.errors import CacheUnavailable, InvalidInput
 from cachekeeper.names import FIRST_FAILED, LOST, QUEUES, ROUTES
 from cachekeeper.services.batch import Flusher
+from cachekeeper.services.changes import ChangeReporter
 from cachekeeper.services.due import DueSweep
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
 from cachekeeper.services.prefetch import Prefetcher
 from cachekeeper.services.prepared import PreparedSweep
+from cachekeeper.services.reconcile import Reconciler
 from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.services.retry import SHOWN, Retrier
@@ -51,6 +53,10 @@ class Services(Protocol):
     def eviction_sweep(self) -> EvictionSweep: ...
     @property
     def prefetcher(self) -> Prefetcher: ...
+    @property
+    def change_reporter(self) -> ChangeReporter: ...
+    @property
+    def reconciler(self) -> Reconciler: ...
     @property
     def graph_refresh(self) -> GraphRefresh: ...
     @property

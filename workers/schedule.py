@@ -17,6 +17,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         Task.REFRESH_GRAPH: settings.graph_refresh_s,
         Task.SWEEP_EXPIRED: settings.expiry_sweep_s,
         Task.SWEEP_LAZY: settings.lazy_sweep_s,
+        Task.RECONCILE: settings.reconcile_s,
         Task.SWEEP_DEVICES: settings.eviction_sweep_s,
         Task.DECAY_MODEL: settings.model_decay_s,
         Task.DISPATCH_DUE: settings.due_sweep_s,

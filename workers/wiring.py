@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.client.changes import ChangeDesk
 from cachekeeper.client.graph import open_graph
 from cachekeeper.client.queues import queue_watch
 from cachekeeper.core.ports.tiers import Tier
@@ -19,6 +20,7 @@ from cachekeeper.core.strategy import STRATEGIES, Strategy
 from cachekeeper.errors import BrokerUnavailable, ConfigurationError
 from cachekeeper.names import Task
 from cachekeeper.services.batch import Flusher
+from cachekeeper.services.changes import ChangeReporter
 from cachekeeper.services.confirm import Confirmer
 from cachekeeper.services.due import DueSweep
 from cachekeeper.services.evict import EvictionSweep
@@ -27,6 +29,7 @@ from cachekeeper.services.invalidate import Invalidator
 from cachekeeper.services.prefetch import Prefetcher
 from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.purge import Limits, Purger
+from cachekeeper.services.reconcile import Reconciler
 from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.services.relatives import Relatives
@@ -144,6 +147,16 @@ class Wiring:
             collect=stores.disk.collect,
             now=time.time,
         )
+
+    @cached_property
+    def change_reporter(self) -> ChangeReporter:
+        """Has invalidated what changed in the origin. Raises ConfigurationError: there is none."""
+        return ChangeDesk(self.cache).reporter()
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """Finds what nobody told. Raises ConfigurationError: there is no origin."""
+        return ChangeDesk(self.cache).reconciler()
 
     @cached_property
     def prefetcher(self) -> Prefetcher:

@@ -20,6 +20,7 @@ class Queue:
     SCHEDULED: Final = "invalidation.scheduled"
     LAZY: Final = "invalidation.lazy"
     BACKGROUND: Final = "invalidation.background"
+    CHANGES: Final = "origins.changes"
     PURGE: Final = "invalidation.purge"
     PREFETCH: Final = "prefetch.fetch"
     EVICTION: Final = "eviction.sweep"
@@ -32,6 +33,7 @@ QUEUES: Final = (
     Queue.SCHEDULED,
     Queue.LAZY,
     Queue.BACKGROUND,
+    Queue.CHANGES,
     Queue.PURGE,
     Queue.EVICTION,
     Queue.MAINTENANCE,
@@ -58,6 +60,8 @@ class Task:
     FIRE_PREPARED: Final = "invalidation.fire_prepared"
     PURGE: Final = "invalidation.purge_dependents"
     SWEEP_LAZY: Final = "invalidation.sweep_lazy"
+    REPORT_CHANGES: Final = "origins.report_changes"
+    RECONCILE: Final = "origins.reconcile_versions"
     PREFETCH: Final = "prefetch.fetch_neighbours"
     DECAY_MODEL: Final = "prefetch.decay_model"
     SWEEP_DEVICES: Final = "eviction.sweep_devices"
@@ -80,6 +84,8 @@ ROUTES: Final = {
     Task.FIRE_PREPARED: Queue.SCHEDULED,
     Task.PURGE: Queue.PURGE,
     Task.SWEEP_LAZY: Queue.LAZY,
+    Task.REPORT_CHANGES: Queue.CHANGES,  # it asks the origin, for which immediate work can't wait
+    Task.RECONCILE: Queue.MAINTENANCE,
     Task.PREFETCH: Queue.PREFETCH,
     Task.DECAY_MODEL: Queue.MAINTENANCE,
     Task.SWEEP_DEVICES: Queue.EVICTION,

@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     origins: dict[OriginName, OriginSettings] = Field(
         default_factory=dict, description="in place of it several, by the first part of a path"
     )
+    watch: bool = Field(True, description="`up` follows the origin, and invalidates what changes")
     server_port: int = Field(6399, ge=1, le=65535)
     flower_port: int = Field(5555, ge=1, le=65535)
 
@@ -200,6 +201,9 @@ class Settings(BaseSettings):
     graph_refresh_s: float = Field(300, gt=0)
     expiry_sweep_s: float = Field(60, gt=0)
     lazy_sweep_s: float = Field(60, gt=0)
+    reconcile_s: float = Field(
+        900, gt=0, description="a sweep through the origin finds the changes that nobody told"
+    )
     eviction_sweep_s: float = Field(60, gt=0)
     model_decay_s: float = Field(86400, gt=0)
     due_sweep_s: float = Field(1, gt=0, le=2, description="a retry is sent this late at most")

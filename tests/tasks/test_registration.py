@@ -20,8 +20,8 @@ from cachekeeper.settings import Settings
 from workers.schedule import schedule
 
 OURS = {value for name, value in vars(Task).items() if name.isupper()}
-#: What SPEC 8 has on the schedule; a request, a prefetch and a purge are asked for.
-SCHEDULED = OURS - {Task.INVALIDATE, Task.PREFETCH, Task.PURGE}
+#: What SPEC 8 has on the schedule; a request, a report, a prefetch and a purge are asked for.
+SCHEDULED = OURS - {Task.INVALIDATE, Task.REPORT_CHANGES, Task.PREFETCH, Task.PURGE}
 
 
 @pytest.fixture

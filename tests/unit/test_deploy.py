@@ -26,6 +26,7 @@ CONTAINERS = {
     "beat": "beat",
     "flower": "flower",
     "devices": "devices",
+    "watch": "watch",
 }
 #: What a niceness is worth beside others, as the kernel weighs it (sched_prio_to_weight).
 SHARES = {0: 1024, 10: 110}
@@ -41,7 +42,7 @@ def services() -> dict[str, Any]:
 
 @pytest.fixture
 def processes(tmp_path: Path) -> dict[str, Service]:
-    run = application_services(ROOT, State(tmp_path), Settings(), env={})
+    run = application_services(ROOT, State(tmp_path), Settings(origin=tmp_path), env={})
     return {process.name: process for process in run}
 
 

@@ -8,6 +8,7 @@ import click
 
 import cachekeeper
 from cachekeeper.cli import (
+    changes,
     dead,
     devices,
     graph,
@@ -46,6 +47,8 @@ for command in (
     up.stop,
     why.why,
     invalidate.invalidate,
+    changes.changed,
+    changes.reconcile,
     graph.graph,
     dead.dead,
     devices.devices,

@@ -12,7 +12,9 @@ from typing import Any
 
 import click
 
+from cachekeeper.cli.origin import origin_lines, plain
 from cachekeeper.cli.queues import queue_table
+from cachekeeper.client.changes import changes_of_origin
 from cachekeeper.client.queues import queue_watch
 from cachekeeper.errors import Busy, CachekeeperError
 from cachekeeper.local.deployment import run
@@ -82,13 +84,17 @@ def status(state: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(None) if as_json else f"nothing runs in {folder.folder}")
         sys.exit(1)
     rows, error = _queues(settings)
+    told, lines = _origin(settings)
     if as_json:
         queues = None if error else [dataclasses.asdict(row) for row in rows]
-        click.echo(json.dumps({**dataclasses.asdict(running), "queues": queues}, indent=1))
+        more = {"queues": queues, "origin": told}
+        click.echo(json.dumps({**dataclasses.asdict(running), **more}, indent=1))
         return
     ready = "" if running.ready else ", and is not ready yet"
     click.echo(f"Cachekeeper runs in {folder.folder}{ready}\n\n{render(running, folder)}\n")
     click.echo(f"  queues: {error}" if error else queue_table(rows))
+    for line in lines:
+        click.echo(line)
 
 
 def _queues(settings: Settings) -> tuple[list[Row], str]:
@@ -98,6 +104,17 @@ def _queues(settings: Settings) -> tuple[list[Row], str]:
             return watch.rows(), ""
     except CachekeeperError as error:  # the rest is worth to be shown all the same
         return [], str(error)
+
+
+def _origin(settings: Settings) -> tuple[dict[str, Any] | None, list[str]]:
+    """How the origin is followed: for programs, and in lines for people."""
+    try:
+        watched, swept = changes_of_origin(settings)
+    except CachekeeperError:  # said of the queues already
+        return None, []
+    told = {"watchers": [dataclasses.asdict(each) for each in watched], "swept": plain(swept)}
+    lines = list(origin_lines(watched, swept))
+    return told, ["", *lines] if lines else []
 
 
 @click.command()

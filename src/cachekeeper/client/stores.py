@@ -16,6 +16,7 @@ from cachekeeper.store.redis.devices import RedisDevices
 from cachekeeper.store.redis.expiry import RedisExpiry
 from cachekeeper.store.redis.following import RedisFollowing
 from cachekeeper.store.redis.graph import RedisGraph
+from cachekeeper.store.redis.known import RedisKnownVersions
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.model import RedisModel
 from cachekeeper.store.redis.nodes import RedisNodes
@@ -24,8 +25,10 @@ from cachekeeper.store.redis.predictor import RedisPredictor
 from cachekeeper.store.redis.prepared import RedisPrepared
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
 from cachekeeper.store.redis.reports import RedisReports
+from cachekeeper.store.redis.sweeps import RedisSweeps
 from cachekeeper.store.redis.tokens import RedisTokens
 from cachekeeper.store.redis.values import RedisTier
+from cachekeeper.store.redis.watchers import RedisWatchers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,9 @@ class Stores:
     following: RedisFollowing
     reports: RedisReports
     tokens: RedisTokens
+    known: RedisKnownVersions
+    sweeps: RedisSweeps
+    watchers: RedisWatchers
     blobs: Blobs
     files: DeviceFiles
     expiry: RedisExpiry
@@ -97,6 +103,9 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         following=RedisFollowing(connection),
         reports=RedisReports(connection, devices),
         tokens=RedisTokens(connection),
+        known=RedisKnownVersions(connection),
+        sweeps=RedisSweeps(connection),
+        watchers=RedisWatchers(connection),
         blobs=blobs,
         files=DeviceFiles(state.devices, blobs),
         expiry=RedisExpiry(connection),

@@ -91,6 +91,11 @@ def file_key(path: str) -> str:
     return f"file:{path}"
 
 
+def folder_key(folder: str) -> str:
+    """The key of what stands in a folder of the origin, '' for the topmost one."""
+    return f"folder:{folder or '.'}"
+
+
 def namespace_of(key: str) -> str:
     """The namespace of a well-formed key."""
     return key.partition(":")[0]

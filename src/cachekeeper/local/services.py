@@ -121,7 +121,7 @@ def server_service(server: EmbeddedServer) -> Service:
 def application_services(
     root: Path, state: State, settings: Settings, env: Mapping[str, str]
 ) -> list[Service]:
-    """The workers, beat, Flower and the endpoint of devices, unless that is off."""
+    """The workers, beat, Flower; the endpoint of devices and the watcher, unless they are off."""
     rest = [queue for queue in QUEUES if queue != Queue.IMMEDIATE]
     # TERM asks a worker to hand back its task within the soft shutdown timeout. Celery's own
     # TERM waits for the task's end, however far away.
@@ -178,8 +178,22 @@ def application_services(
             port=settings.device_port,
             grace=OTHERS_GRACE_S,
         ),
+        Service(
+            name="watch",
+            argv=[sys.executable, "-m", "cachekeeper.watcher"],
+            what="follows the origin",
+            ready=re.compile(r"watch: (not )?watching"),
+            cwd=root,
+            env=env,
+            grace=OTHERS_GRACE_S,
+        ),
     ]
-    return services if settings.device_port else services[:-1]
+    unwanted = set()
+    if not settings.device_port:
+        unwanted.add("devices")
+    if not (settings.origin and settings.watch):
+        unwanted.add("watch")
+    return [service for service in services if service.name not in unwanted]
 
 
 def _worker(name: str, queues: Sequence[str], processes: int) -> list[str]:

@@ -52,6 +52,8 @@ PARTS = {
     "read": ["record"],
     "requeue": ["dead"],
     "sweep": ["link", "prune"],
+    "sweep_finish": ["sweep"],
+    "sweep_take": ["sweep"],
 }
 
 

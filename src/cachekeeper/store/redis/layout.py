@@ -44,6 +44,11 @@ TRUTH: Final = (
     "device:*",
     "tokens",
     "model:*",
+    "known:*",
+    "reconcile:state",
+    "reconcile:todo",
+    "reconcile:suspects",
+    "reconcile:figures",
 )
 
 
@@ -90,10 +95,20 @@ class Layout:
         self.model_outcomes = self._key("model:outcomes")  # hash: by what was predicted -> rate
         self.model_calibration = self._key("model:calibration")  # string: the rates of 50 bins
         self.activity = self._key("activity")  # hash: what each scheduled task last did
+        self.sweep_lease = self._key("reconcile:lease")  # string: token of who sweeps the origin
+        self.sweep_state = self._key("reconcile:state")  # hash: see core.ports.changes.Pass
+        self.sweep_todo = self._key("reconcile:todo")  # list: what is left to do, next first
+        self.sweep_suspects = self._key("reconcile:suspects")  # list: for its second phase
+        self.sweep_figures = self._key("reconcile:figures")  # hash: counters of the pass
+        self.watching = self._key("watching")  # hash: process of a watcher -> how it is, as JSON
         self.totals = self._key("totals")  # hash: sums of their figures
 
     def _key(self, rest: str) -> str:
         return self.prefix + rest
+
+    def known(self, folder: str) -> str:
+        """Hash: name in a folder of the origin -> digest of the version last told of."""
+        return self._key(f"known:{folder}")
 
     def value(self, key: str) -> str:
         """String: a value of the Redis tier (see lua/fill.lua)."""

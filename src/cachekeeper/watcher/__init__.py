@@ -1,0 +1,1 @@
+"""The process that follows the origin (``cachekeeper up`` runs it as ``watch``)."""
