@@ -22,6 +22,7 @@ from cachekeeper.services.due import DueSweep
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
+from cachekeeper.services.plan import Planner
 from cachekeeper.services.prefetch import Prefetcher
 from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.recover import Recovery
@@ -49,6 +50,8 @@ class Services(Protocol):
     def expiry_sweep(self) -> ExpirySweep: ...
     @property
     def eviction_sweep(self) -> EvictionSweep: ...
+    @property
+    def planner(self) -> Planner: ...
     @property
     def prefetcher(self) -> Prefetcher: ...
     @property

@@ -14,6 +14,7 @@ from cachekeeper.client.cache import Cache
 from cachekeeper.client.graph import open_graph
 from cachekeeper.client.queues import queue_watch
 from cachekeeper.core.ports.tiers import Tier
+from cachekeeper.core.prefetching import Ticket
 from cachekeeper.core.retention import Priority
 from cachekeeper.core.strategy import STRATEGIES, Strategy
 from cachekeeper.errors import BrokerUnavailable, ConfigurationError
@@ -24,6 +25,7 @@ from cachekeeper.services.due import DueSweep
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
+from cachekeeper.services.plan import Planner
 from cachekeeper.services.prefetch import Prefetcher
 from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.purge import Limits, Purger
@@ -38,6 +40,7 @@ from cachekeeper.store.redis.garbage import RedisGarbage
 from cachekeeper.store.redis.incarnation import seen_for
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.records import RedisActivity, RedisLeftovers
+from workers.thin_predictor import ThinPredictor
 
 DAY_S = 86400.0
 
@@ -145,20 +148,44 @@ class Wiring:
         )
 
     @cached_property
-    def prefetcher(self) -> Prefetcher:
-        """Fetches neighbours.
+    def planner(self) -> Planner:
+        """Decides what to fetch after an access.
 
         Raises:
             ConfigurationError: there is no origin.
         """
         if self.cache.origin is None:
             raise ConfigurationError("origin: prefetch needs one (CACHEKEEPER_ORIGIN)")
+        stores = self.cache.stores
+        return Planner(
+            predictor=ThinPredictor(stores.devices, self.cache.origin),
+            prefetches=stores.prefetches,
+            reports=stores.reports,
+            ask=self._ask_to_fetch,
+            origin_of=self.cache.origin_of,
+            threshold=self.settings.prefetch_threshold,
+            at_once=self.settings.prefetch_at_once,
+            now=time.time,
+        )
+
+    def _ask_to_fetch(self, ticket: Ticket, probability: float, until: float) -> None:
+        incarnation, epoch = ticket.planned
+        told = {"device": ticket.device, "path": ticket.path, "token": ticket.token}
+        told |= {"origin": ticket.origin}
+        fields = {"incarnation": incarnation, "epoch": epoch, "probability": probability}
+        self.cache.broker.send(Task.PREFETCH, {**told, **fields, "until": until})
+
+    @cached_property
+    def prefetcher(self) -> Prefetcher:
+        """Fetches what was planned."""
+        stores = self.cache.stores
         return Prefetcher(
-            devices=self.cache.stores.devices,
-            reports=self.cache.stores.reports,
+            prefetches=stores.prefetches,
+            reports=stores.reports,
             caches=self.cache.device_caches,
-            origin=self.cache.origin,
-            limit=self.settings.prefetch_neighbours,
+            per_device=self.settings.prefetch_per_device,
+            per_origin=self.settings.prefetch_per_origin,
+            now=time.time,
         )
 
     @cached_property

@@ -16,6 +16,7 @@
         ├── BrokerUnavailable     the broker can't be reached: nothing was enqueued
         ├── OriginUnavailable     the origin can't be read
         ├── Busy                  somebody else is doing just that
+        │   └── Overtaken         it was invalidated before it was done: of no use any more
         ├── PendingFull           too much waits already: the request was refused
         └── ReceiptTimeout        the request has not ended yet
 """
@@ -66,7 +67,15 @@ class OriginMissing(PermanentError):
 
 
 class QuotaExceeded(PermanentError):
-    """The object can't be held within the quota, whatever is evicted."""
+    """The object can't be held within the quota, whatever is evicted.
+
+    ``why``: ``oversize``, ``pinned`` (beside the pins), ``room`` or ``worth`` (less than what would
+    have to go).
+    """
+
+    def __init__(self, message: str, why: str = "room") -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class CacheUnavailable(RetryableError):
@@ -91,6 +100,10 @@ class OriginUnavailable(RetryableError):
 
 class Busy(RetryableError):
     """The same thing is being done by somebody else at this moment."""
+
+
+class Overtaken(Busy):
+    """It was invalidated while it was made ready: of no use to anybody any more."""
 
 
 class PendingFull(RetryableError):

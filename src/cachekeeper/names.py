@@ -21,6 +21,7 @@ class Queue:
     LAZY: Final = "invalidation.lazy"
     BACKGROUND: Final = "invalidation.background"
     PURGE: Final = "invalidation.purge"
+    PLAN: Final = "prefetch.plan"
     PREFETCH: Final = "prefetch.fetch"
     EVICTION: Final = "eviction.sweep"
     MAINTENANCE: Final = "maintenance.run"
@@ -35,6 +36,7 @@ QUEUES: Final = (
     Queue.PURGE,
     Queue.EVICTION,
     Queue.MAINTENANCE,
+    Queue.PLAN,
     Queue.PREFETCH,
 )
 
@@ -58,7 +60,8 @@ class Task:
     FIRE_PREPARED: Final = "invalidation.fire_prepared"
     PURGE: Final = "invalidation.purge_dependents"
     SWEEP_LAZY: Final = "invalidation.sweep_lazy"
-    PREFETCH: Final = "prefetch.fetch_neighbours"
+    PLAN: Final = "prefetch.plan_access"
+    PREFETCH: Final = "prefetch.fetch_file"
     DECAY_MODEL: Final = "prefetch.decay_model"
     SWEEP_DEVICES: Final = "eviction.sweep_devices"
     SWEEP_EXPIRED: Final = "expiry.sweep_expired"
@@ -80,7 +83,8 @@ ROUTES: Final = {
     Task.FIRE_PREPARED: Queue.SCHEDULED,
     Task.PURGE: Queue.PURGE,
     Task.SWEEP_LAZY: Queue.LAZY,
-    Task.PREFETCH: Queue.PREFETCH,
+    Task.PLAN: Queue.PLAN,
+    Task.PREFETCH: Queue.PREFETCH,  # waits for origins: a worker of its own
     Task.DECAY_MODEL: Queue.MAINTENANCE,
     Task.SWEEP_DEVICES: Queue.EVICTION,
     Task.SWEEP_EXPIRED: Queue.MAINTENANCE,

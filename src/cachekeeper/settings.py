@@ -181,7 +181,13 @@ class Settings(BaseSettings):
     disk_min_free: ByteSize = Field(
         _size("1GiB"), ge=0, description="left free on the file system of the state folder"
     )
-    prefetch_neighbours: int = Field(2, ge=0, le=16, description="files fetched after a read")
+    prefetch: bool = Field(True, description="off: nothing is predicted, nor learnt for it")
+    prefetch_threshold: float = Field(
+        0.7, gt=0, le=1, description="fetched is what is read with at least this probability"
+    )
+    prefetch_at_once: int = Field(4, ge=1, le=16, description="files planned after one access")
+    prefetch_per_device: int = Field(2, ge=1, description="fetched at once for one device")
+    prefetch_per_origin: int = Field(4, ge=1, description="fetched at once from one origin")
 
     # Beat (SPEC 8).
     graph_refresh_s: float = Field(300, gt=0)

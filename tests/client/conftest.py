@@ -20,7 +20,7 @@ def site(server_url: str, deployment: str, tmp_path: Path) -> Settings:
         deployment=deployment,
         state=tmp_path / "state",
         lease_s=0.4,  # a client takes up to a quarter of it to leave
-        prefetch_neighbours=0,
+        prefetch=False,
     )
 
 

@@ -41,7 +41,7 @@ def settings(server_url: str, deployment: str, tmp_path: Path, library: Path) ->
         state=tmp_path / "state",
         origin=library,
         memory_bytes=0,
-        prefetch_neighbours=0,
+        prefetch=False,
         device_quota=100 * MIB,
         disk_min_free=0,
     )

@@ -29,7 +29,7 @@ def settings(server_url: str, deployment: str, tmp_path: Path) -> Settings:
         deployment=deployment,
         state=tmp_path / "state",
         origin=tmp_path / "origin",
-        prefetch_neighbours=0,
+        prefetch=False,
         memory_bytes=0,
     )
 

@@ -21,6 +21,7 @@ from cachekeeper.errors import (
     InvalidInput,
     OriginMissing,
     OriginUnavailable,
+    Overtaken,
     PendingFull,
     PermanentError,
     QuotaExceeded,
@@ -36,6 +37,7 @@ RETRYABLE = [
     BrokerUnavailable,
     OriginUnavailable,
     Busy,
+    Overtaken,
     PendingFull,
     ReceiptTimeout,
 ]

@@ -252,8 +252,12 @@ class Cache(Looking):
 
     def device(self, name: str) -> Device:
         """The cache of a device, which reads files of the origin. Raises InvalidInput."""
-        broker = self.broker if self.settings.prefetch_neighbours else None
+        broker = self.broker if self.settings.prefetch else None
         return Device(name, self.device_caches, self.pinner, self.stores.devices, broker)
+
+    def origin_of(self, path: str) -> str:  # noqa: ARG002  # there is but one
+        """The name of the origin that a path belongs to."""
+        return "origin"
 
     def load_file(self, path: str) -> Entry:
         """A file of the origin through the tiers.

@@ -19,6 +19,7 @@ from cachekeeper.store.redis.graph import RedisGraph
 from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.nodes import RedisNodes
 from cachekeeper.store.redis.pins import RedisPins
+from cachekeeper.store.redis.prefetching import RedisPrefetches
 from cachekeeper.store.redis.prepared import RedisPrepared
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
 from cachekeeper.store.redis.reports import RedisReports
@@ -39,6 +40,7 @@ class Stores:
     prepared: RedisPrepared
     devices: RedisDevices
     pins: RedisPins
+    prefetches: RedisPrefetches
     following: RedisFollowing
     reports: RedisReports
     tokens: RedisTokens
@@ -88,6 +90,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         prepared=RedisPrepared(connection),
         devices=devices,
         pins=RedisPins(connection),
+        prefetches=RedisPrefetches(connection),
         following=RedisFollowing(connection),
         reports=RedisReports(connection, devices),
         tokens=RedisTokens(connection),

@@ -38,6 +38,8 @@ OTHERS_GRACE_S = 3.0
 #: How much the worker for all but the immediate work gives way to everything else: on a host that
 #: has nothing to spare it has a tenth of the time of any other. More made no call quicker.
 BACKGROUND_NICE = 10
+#: What nobody has asked for gives way to that.
+FETCH_NICE = 15
 
 _CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
 
@@ -122,7 +124,8 @@ def application_services(
     root: Path, state: State, settings: Settings, env: Mapping[str, str]
 ) -> list[Service]:
     """The workers, beat, Flower and the endpoint of devices, unless that is off."""
-    rest = [queue for queue in QUEUES if queue != Queue.IMMEDIATE]
+    alone = (Queue.IMMEDIATE, Queue.PREFETCH)
+    rest = [queue for queue in QUEUES if queue not in alone]
     # TERM asks a worker to hand back its task within the soft shutdown timeout. Celery's own
     # TERM waits for the task's end, however far away.
     worker_env = {**env, "REMAP_SIGTERM": "SIGQUIT"}
@@ -149,6 +152,16 @@ def application_services(
             nice=BACKGROUND_NICE,
         ),
         Service(
+            # Origins may be slow: who waits for one is not to keep anything else.
+            name="fetch",
+            argv=_worker("fetch", [Queue.PREFETCH], 2),
+            what=f"worker of {Queue.PREFETCH} alone, nice {FETCH_NICE}",
+            ready=ready_worker,
+            cwd=root,
+            env=worker_env,
+            nice=FETCH_NICE,
+        ),
+        Service(
             name="beat",
             argv=[*_CELERY, "-q", "beat", *beat],
             what="rings the periodic tasks",
@@ -165,7 +178,7 @@ def application_services(
             cwd=root,
             env=env,
             port=settings.flower_port,
-            needs=["immediate", "general"],  # it asks workers only once what they are
+            needs=["immediate", "general", "fetch"],  # it asks workers only once what they are
             grace=OTHERS_GRACE_S,
         ),
         Service(

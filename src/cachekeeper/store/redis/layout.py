@@ -181,6 +181,26 @@ class Layout:
         """Hash of counters."""
         return self._key(f"device:{device}:stats")
 
+    def throttle(self, device: str) -> str:
+        """Hash: how useful prefetching for a device has been of late (lua/prefetch_plan.lua)."""
+        return self._key(f"device:{device}:throttle")
+
+    def claim(self, device: str, path: str) -> str:
+        """String: the token of who is to fetch a file for a device."""
+        return self._key(f"claim:{device}:{path}")
+
+    def places(self, of: str, name: str) -> str:
+        """Zset: token -> until when (s) a fetch for a device, or from an origin, goes on."""
+        return self._key(f"places:{of}:{name}")
+
+    def away(self, origin: str) -> str:
+        """String: there while an origin that could not be read is left alone."""
+        return self._key(f"away:{origin}")
+
+    def away_times(self, origin: str) -> str:
+        """Integer: how often in a row it could not be read."""
+        return self._key(f"away_times:{origin}")
+
     def pins(self, device: str) -> str:
         """Hash: path -> bytes of what is pinned, 0 while it is not held."""
         return self._key(f"device:{device}:pins")
