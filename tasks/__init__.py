@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 
-MODULES = ("invalidation", "prefetch", "eviction", "expiry", "graph", "recovery", "reports")
+MODULES = ("invalidation", "prefetch", "warm", "eviction", "expiry", "graph", "recovery", "reports")
 
 
 def register() -> None:

@@ -33,6 +33,8 @@ from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.services.retry import Retrier
 from cachekeeper.services.snapshot import GraphSnapshot
+from cachekeeper.services.warm import Warmer
+from cachekeeper.services.warm import sweep as sweep_warm
 from cachekeeper.settings import LONGEST_CLASS_S, Settings
 from cachekeeper.store.redis.dead import RedisDeadLetters
 from cachekeeper.store.redis.due import RedisDue
@@ -187,6 +189,46 @@ class Wiring:
             per_origin=self.settings.prefetch_per_origin,
             now=time.time,
         )
+
+    @cached_property
+    def warmer(self) -> Warmer:
+        """Works on warm jobs.
+
+        Raises:
+            ConfigurationError: there is no origin.
+        """
+        if self.cache.origin is None:
+            raise ConfigurationError("origin: to warm files needs one (CACHEKEEPER_ORIGIN)")
+        stores = self.cache.stores
+        return Warmer(
+            jobs=stores.warm,
+            caches=self.cache.device_caches,
+            devices=stores.devices,
+            source=self.cache.file_source,
+            origin=self.cache.origin,
+            is_fresh=self._is_fresh,
+            ring=self.ring_for_warm,
+            now=time.time,
+        )
+
+    def ring_for_warm(self, job: str) -> None:
+        """Wake one more runner of a job; without the broker, the sweep does it."""
+        self.cache.warm_job(job).ring(job)
+
+    def warm_sweep(self) -> dict[str, int]:
+        """Ring for all warm jobs that run."""
+        return sweep_warm(self.cache.stores.warm, self.ring_for_warm)
+
+    def _is_fresh(self, device: str, path: str) -> bool:
+        """Whether a device holds a good copy."""
+        stores = self.cache.stores
+        held = stores.devices.entry(device, path)
+        if held is None or held.expires <= time.time():
+            return False
+        if held.incarnation != stores.marks.now().incarnation:
+            return False
+        last = stores.marks.last(held.sources)
+        return last is None or last.epoch <= held.as_of
 
     @cached_property
     def recovery(self) -> Recovery:

@@ -62,6 +62,7 @@ class Task:
     SWEEP_LAZY: Final = "invalidation.sweep_lazy"
     PLAN: Final = "prefetch.plan_access"
     PREFETCH: Final = "prefetch.fetch_file"
+    WARM: Final = "prefetch.warm_files"
     DECAY_MODEL: Final = "prefetch.decay_model"
     SWEEP_DEVICES: Final = "eviction.sweep_devices"
     SWEEP_EXPIRED: Final = "expiry.sweep_expired"
@@ -85,6 +86,7 @@ ROUTES: Final = {
     Task.SWEEP_LAZY: Queue.LAZY,
     Task.PLAN: Queue.PLAN,
     Task.PREFETCH: Queue.PREFETCH,  # waits for origins: a worker of its own
+    Task.WARM: Queue.PREFETCH,
     Task.DECAY_MODEL: Queue.MAINTENANCE,
     Task.SWEEP_DEVICES: Queue.EVICTION,
     Task.SWEEP_EXPIRED: Queue.MAINTENANCE,

@@ -21,7 +21,7 @@ from workers.schedule import schedule
 
 OURS = {value for name, value in vars(Task).items() if name.isupper()}
 #: What SPEC 8 has on the schedule; a request, a prefetch and a purge are asked for.
-SCHEDULED = OURS - {Task.INVALIDATE, Task.PLAN, Task.PREFETCH, Task.PURGE}
+SCHEDULED = OURS - {Task.INVALIDATE, Task.PLAN, Task.PREFETCH, Task.PURGE, Task.WARM}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import cachekeeper
-from cachekeeper.cli import dead, devices, graph, invalidate, records, simulate, up, why
+from cachekeeper.cli import dead, devices, graph, invalidate, records, simulate, up, warm, why
 from cachekeeper.errors import CachekeeperError
 
 
@@ -40,5 +40,6 @@ for command in (
     devices.devices,
     records.records,
     simulate.simulate,
+    warm.warm,
 ):
     main.add_command(command)

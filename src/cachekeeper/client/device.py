@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cachekeeper.client.broker import Broker
+from cachekeeper.client.warming import WarmHandle, Warming
 from cachekeeper.core.device import Ledger
 from cachekeeper.core.keys import check_device
 from cachekeeper.core.ports.devices import Devices
@@ -29,10 +30,11 @@ class Device:
         pinner: Pinner,
         devices: Devices,
         broker: Broker | None,
+        warming: Warming,
     ) -> None:
         self.id = check_device(name)
         self._caches, self._pinner = caches, pinner
-        self._devices, self._broker = devices, broker
+        self._devices, self._broker, self._warming = devices, broker, warming
 
     def get(self, path: str) -> Read:
         """Read a file: the device's own copy if it is fresh, else through the tiers.
@@ -64,6 +66,18 @@ class Device:
             self._broker.send(Task.PLAN, told)
         except BrokerUnavailable as error:  # a read is not to fail for a prediction
             log.warning("prefetch_not_requested device=%s paths=%d: %s", self.id, len(paths), error)
+
+    def warm(self, targets: str | Iterable[str]) -> WarmHandle:
+        """Have files on the device before it asks for them, as ``Cache.warm``.
+
+        It stops when the device is full of what is worth more. Nothing that was warmed makes room
+        for another.
+
+        Raises:
+            InvalidInput: a target is malformed, or a key that nothing is known of.
+            PendingFull: too many jobs are open already.
+        """
+        return self._warming.begin(targets, self.id)
 
     def pin(self, path: str) -> int:
         """Keep a file on the device until it is unpinned, fetching it if need be; its bytes.

@@ -25,6 +25,7 @@ from cachekeeper.store.redis.records import RedisPending, RedisReceipts
 from cachekeeper.store.redis.reports import RedisReports
 from cachekeeper.store.redis.tokens import RedisTokens
 from cachekeeper.store.redis.values import RedisTier
+from cachekeeper.store.redis.warming import RedisWarmJobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Stores:
     following: RedisFollowing
     reports: RedisReports
     tokens: RedisTokens
+    warm: RedisWarmJobs
     blobs: Blobs
     files: DeviceFiles
     expiry: RedisExpiry
@@ -94,6 +96,7 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         following=RedisFollowing(connection),
         reports=RedisReports(connection, devices),
         tokens=RedisTokens(connection),
+        warm=RedisWarmJobs(connection),
         blobs=blobs,
         files=DeviceFiles(state.devices, blobs),
         expiry=RedisExpiry(connection),

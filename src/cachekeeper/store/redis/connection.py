@@ -54,6 +54,11 @@ PARTS = {
     "read": ["record"],
     "requeue": ["dead"],
     "sweep": ["link", "prune"],
+    "warm_give_back": ["warm"],
+    "warm_listed": ["warm"],
+    "warm_move": ["warm"],
+    "warm_take": ["warm"],
+    "warm_tell": ["warm"],
 }
 
 

@@ -43,6 +43,8 @@ TRUTH: Final = (
     "devices",
     "device:*",
     "tokens",
+    "warm",
+    "warm:*",
 )
 
 
@@ -83,6 +85,7 @@ class Layout:
         self.records = self._key("records")  # zset: request id -> time
         self.devices = self._key("devices")  # set of ids
         self.tokens = self._key("tokens")  # hash: device -> hash of its token, and since when
+        self.warm_jobs = self._key("warm")  # zset: id of a warm job -> when it was begun, s
         self.activity = self._key("activity")  # hash: what each scheduled task last did
         self.totals = self._key("totals")  # hash: sums of their figures
 
@@ -200,6 +203,22 @@ class Layout:
     def away_times(self, origin: str) -> str:
         """Integer: how often in a row it could not be read."""
         return self._key(f"away_times:{origin}")
+
+    def warm_job(self, job: str) -> str:
+        """Hash: state and counts of a warm job."""
+        return self._key(f"warm:{job}")
+
+    def warm_places(self, job: str) -> str:
+        """List: folders to be looked into, the next one last."""
+        return self._key(f"warm:{job}:places")
+
+    def warm_items(self, job: str) -> str:
+        """List: paths to be fetched, some thousands at a time."""
+        return self._key(f"warm:{job}:items")
+
+    def warm_claims(self, job: str) -> str:
+        """Hash: token -> deadline of a claim, and what is left of it."""
+        return self._key(f"warm:{job}:claims")
 
     def pins(self, device: str) -> str:
         """Hash: path -> bytes of what is pinned, 0 while it is not held."""
