@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -19,11 +19,17 @@ from cachekeeper.settings import PREFIX, load
 
 READY_S: Final = 60.0
 END_S: Final = 0.5
+NONE: Final[Mapping[str, str]] = {}
 
 
 @contextmanager
-def worker(server: Bed, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One of the services of ``up``; further options of Celery's command line go at its end."""
+def worker(
+    server: Bed, name: str, *options: str, settings: Mapping[str, str] = NONE
+) -> Iterator[subprocess.Popen[bytes]]:
+    """One of the services of ``up``; further options of Celery's command line go at its end.
+
+    ``settings`` are variables of its environment.
+    """
     root = application_root()
     assert root is not None
     state = State(server.state)
@@ -32,7 +38,7 @@ def worker(server: Bed, name: str, *options: str) -> Iterator[subprocess.Popen[b
     (wanted,) = [service for service in services if service.name == name]
     log = server.state / f"{name}.log"
     with Guardian() as guardian, log.open("ab") as output:
-        env = os.environ | dict(wanted.env) | {"TMPDIR": str(server.state)}
+        env = os.environ | dict(wanted.env) | {"TMPDIR": str(server.state)} | dict(settings)
         argv = [*wanted.argv, *options]
         process = spawn(argv, guardian, output=output, nice=wanted.nice, env=env, cwd=root)
         try:

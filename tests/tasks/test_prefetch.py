@@ -74,9 +74,9 @@ def test_what_is_held_or_claimed_is_not_asked_for_again(
     fields = {"device": "phone", "paths": [pictures[0]]}
     assert run(Task.PLAN, **fields) == {"planned": pictures[1:3]}
     wait_until(lambda: held(cache) == set(pictures[1:3]))
-    assert run(Task.PLAN, **fields) == {"planned": pictures[3:5]}
-    assert run(Task.PLAN, device="phone", paths=[pictures[1]])["planned"] == pictures[5:7]
-    assert cache.stores.devices.ledger("phone").counters["prefetched"] >= AT_ONCE
+    assert run(Task.PLAN, **fields) == {"planned": []}
+    assert run(Task.PLAN, device="phone", paths=[pictures[1]]) == {"planned": pictures[3:4]}
+    assert run(Task.PLAN, device="tv", paths=[pictures[1]]) == {"planned": pictures[2:4]}
 
 
 def test_only_the_last_of_a_batch_is_followed(run: Run, pictures: list[str]) -> None:

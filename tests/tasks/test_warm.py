@@ -224,11 +224,12 @@ def test_a_large_folder_is_listed_a_part_at_a_time(
     wiring: Wiring, origin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warm, "LISTED", 20)
+    (origin / "large").mkdir()
     for i in range(90):
-        (origin / f"{i:03}.txt").write_bytes(b"%d" % i)
+        (origin / "large" / f"{i:03}.txt").write_bytes(b"%d" % i)
     most, stop = [0], threading.Event()
     layout = wiring.cache.stores.connection.layout
-    job = wiring.cache.warm(".")
+    job = wiring.cache.warm("large")
 
     def look() -> None:
         while not stop.is_set():

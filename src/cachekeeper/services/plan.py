@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from cachekeeper.core.keys import check_device
 from cachekeeper.core.ports.devices import Reports
@@ -20,9 +19,6 @@ from cachekeeper.core.prefetching import (
     check_paths,
     check_time,
 )
-
-#: Candidates for each file that may be planned: some of the likeliest are held already.
-SPARE: Final = 4
 
 Ask = Callable[[Ticket, float, float], None]
 
@@ -67,7 +63,7 @@ class Planner:
         for path in earlier:
             self._predictor.observe(device, path, at, threshold=self._threshold, limit=0)
         now = self._now()
-        limit = self._at_once * SPARE if now < until else 0
+        limit = self._at_once if now < until else 0
         observe = self._predictor.observe
         found = observe(device, last, at, threshold=self._threshold, limit=limit)
         if not limit:
