@@ -42,7 +42,7 @@ def fetch_file(task: Task, *values: Any, **fields: Any) -> dict[str, Any]:
         probability, until = fields.get("probability", 0), fields.get("until", 0)
         fetched = prefetcher.fetch(ticket, probability, until)
         if fetched.again:
-            again(task, Busy(fetched.why), fields, retries=RETRIES)
+            again(task, Busy(f"{ticket.path}: {fetched.why}"), fields, retries=RETRIES)
             prefetcher.give_up(ticket, fetched.why)
         return {"bytes": fetched.bytes, "why": fetched.why}
     except CacheUnavailable as error:
