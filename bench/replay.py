@@ -35,7 +35,7 @@ from cachekeeper.settings import PREFIX, TRACES
 
 TRACE: Final = "web_nasa_jul01"
 SHARE: Final = 0.1
-SPEED: Final = 110.0  # of the clock; what is reached is told
+SPEED: Final = 101.0  # of the clock; what is reached is told
 QUICK: Final = 1500  # the first accesses
 REPORTS: Final = 1000  # accesses between two reports of progress
 
@@ -108,6 +108,7 @@ def play(server: Bed, accesses: Sequence[Access]) -> Played:
     with (
         worker(server, "immediate", settings=env),
         worker(server, "general", settings=env),
+        worker(server, "plan", settings=env),
         worker(server, "fetch", settings=env),
         server.cache(memory_bytes=0, **settings) as cache,
     ):

@@ -99,7 +99,7 @@ def plan(site: Site, number: int, device: str = "phone") -> None:
 
 
 def test_two_workers_fetch_what_many_plans_ask_for_once(site: Site) -> None:
-    with site.worker("general"), site.worker("fetch"), site.worker("fetch", "-n", "other@%h"):
+    with site.worker("plan"), site.worker("fetch"), site.worker("fetch", "-n", "other@%h"):
         for _ in range(20):
             plan(site, 0)
         wanted = {f"IMG_{i}.jpg" for i in range(1, 5)}
@@ -127,7 +127,12 @@ def test_a_fetch_whose_process_is_killed_is_done_by_another_and_leaves_nothing(
     site: Site,
 ) -> None:
     site.gate.touch()
-    with site.worker("immediate"), site.worker("general"), site.worker("fetch") as main:
+    with (
+        site.worker("immediate"),
+        site.worker("general"),
+        site.worker("plan"),
+        site.worker("fetch") as main,
+    ):
         plan(site, 26)  # three pictures follow
         wait_until(lambda: len(site.readers) == 2, LONG_S)
         held = site.cache.device("phone").ledger().reserved

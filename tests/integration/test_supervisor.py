@@ -287,7 +287,7 @@ class TestApplication:
             process = up.ready("application")
         running = read_running(up.state.folder)
         assert running is not None
-        names = ["server", "immediate", "general", "fetch", "beat", "flower", "devices"]
+        names = ["server", "immediate", "general", "plan", "fetch", "beat", "flower", "devices"]
         assert [row.name for row in running.services] == names
         gives_way = self.niceness(running, "general") - self.niceness(running, "immediate")
         assert gives_way == BACKGROUND_NICE

@@ -23,6 +23,7 @@ DEPLOY = ROOT / "deploy"
 CONTAINERS = {
     "immediate": "worker-immediate",
     "general": "worker-general",
+    "plan": "worker-plan",
     "fetch": "worker-fetch",
     "beat": "beat",
     "flower": "flower",

@@ -124,7 +124,7 @@ def application_services(
     root: Path, state: State, settings: Settings, env: Mapping[str, str]
 ) -> list[Service]:
     """The workers, beat, Flower and the endpoint of devices, unless that is off."""
-    alone = (Queue.IMMEDIATE, Queue.PREFETCH)
+    alone = (Queue.IMMEDIATE, Queue.PLAN, Queue.PREFETCH)
     rest = [queue for queue in QUEUES if queue not in alone]
     # TERM asks a worker to hand back its task within the soft shutdown timeout. Celery's own
     # TERM waits for the task's end, however far away.
@@ -146,6 +146,17 @@ def application_services(
             name="general",
             argv=_worker("general", rest, 2),
             what=f"worker of the {len(rest)} other queues, nice {BACKGROUND_NICE}",
+            ready=ready_worker,
+            cwd=root,
+            env=worker_env,
+            nice=BACKGROUND_NICE,
+        ),
+        Service(
+            # What is planned late is fetched in vain: the queue that a worker of several looks at
+            # first is the only one that wakes it.
+            name="plan",
+            argv=_worker("plan", [Queue.PLAN], 1),
+            what=f"worker of {Queue.PLAN} alone, nice {BACKGROUND_NICE}",
             ready=ready_worker,
             cwd=root,
             env=worker_env,
@@ -178,7 +189,12 @@ def application_services(
             cwd=root,
             env=env,
             port=settings.flower_port,
-            needs=["immediate", "general", "fetch"],  # it asks workers only once what they are
+            needs=[
+                "immediate",
+                "general",
+                "plan",
+                "fetch",
+            ],  # it asks workers only once what they are
             grace=OTHERS_GRACE_S,
         ),
         Service(
