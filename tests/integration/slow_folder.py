@@ -1,7 +1,7 @@
 """Loaded into a worker (``-I``): it reads files piece by piece, and waits while there is a gate.
 
-``SLOW_GATE`` names a file: while it exists no piece comes. ``SLOW_DIARY`` names one that gets a line
-for each file that is opened: the process and the path.
+``SLOW_GATE`` names a file: while it exists no piece comes. ``SLOW_DIARY`` names one that gets a
+line for each file that is opened: the process and the path.
 """
 
 from __future__ import annotations
