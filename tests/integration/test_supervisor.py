@@ -279,7 +279,7 @@ class TestCommands:
 
 
 class TestApplication:
-    """The same with what is really run: two workers, beat and Flower."""
+    """The same with what is really run: four workers, beat and Flower."""
 
     def test_it_runs_everything_and_stops_within_seconds(self, up: Up) -> None:
         port = int(up.env["CACHEKEEPER_FLOWER_PORT"])

@@ -189,12 +189,8 @@ def application_services(
             cwd=root,
             env=env,
             port=settings.flower_port,
-            needs=[
-                "immediate",
-                "general",
-                "plan",
-                "fetch",
-            ],  # it asks workers only once what they are
+            # It asks workers only once what they are.
+            needs=["immediate", "general", "plan", "fetch"],
             grace=OTHERS_GRACE_S,
         ),
         Service(
