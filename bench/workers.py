@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Final
 
 from bench.servers import Bed
@@ -19,11 +21,17 @@ from cachekeeper.settings import PREFIX, load
 
 READY_S: Final = 60.0
 END_S: Final = 0.5
+NONE: Final[Mapping[str, str]] = {}
 
 
 @contextmanager
-def worker(server: Bed, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One of the services of ``up``; further options of Celery's command line go at its end."""
+def worker(
+    server: Bed, name: str, *options: str, settings: Mapping[str, str] = NONE
+) -> Iterator[subprocess.Popen[bytes]]:
+    """One of the services of ``up``; further options of Celery's command line go at its end.
+
+    ``settings`` are variables of its environment.
+    """
     root = application_root()
     assert root is not None
     state = State(server.state)
@@ -32,16 +40,23 @@ def worker(server: Bed, name: str, *options: str) -> Iterator[subprocess.Popen[b
     (wanted,) = [service for service in services if service.name == name]
     log = server.state / f"{name}.log"
     with Guardian() as guardian, log.open("ab") as output:
-        env = os.environ | dict(wanted.env) | {"TMPDIR": str(server.state)}
+        begun_at = output.tell()
+        env = os.environ | dict(wanted.env) | {"TMPDIR": str(server.state)} | dict(settings)
         argv = [*wanted.argv, *options]
         process = spawn(argv, guardian, output=output, nice=wanted.nice, env=env, cwd=root)
         try:
-            until(lambda: bool(wanted.ready.search(log.read_text().strip())))
+            until(lambda: _is_ready(wanted.ready, log, begun_at))
             yield process
         finally:
             stop([Group.of(process.pid, grace=END_S)])  # nothing that it might finish is awaited
             process.wait()
             guardian.remove(process.pid)
+
+
+def _is_ready(ready: re.Pattern[str], log: Path, begun_at: int) -> bool:
+    """Whether a worker has said so since its start; it may be at work by now."""
+    lines = log.read_bytes()[begun_at:].decode().splitlines()
+    return any(ready.search(line) for line in lines)
 
 
 @contextmanager

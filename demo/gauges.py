@@ -101,7 +101,7 @@ class MemoryGauge(_Gauge):
             peak = _peak(process)
         except (psutil.Error, FileNotFoundError, ProcessLookupError):
             return  # it has ended
-        if name in {"immediate", "general"}:
+        if name in {"immediate", "general", "plan", "fetch"}:
             self.workers.add(process.pid)
         key = (name, process.pid)
         self.peaks[key] = max(self.peaks.get(key, 0), peak)

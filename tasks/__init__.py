@@ -10,6 +10,7 @@ import importlib
 MODULES = (
     "invalidation",
     "prefetch",
+    "warm",
     "eviction",
     "expiry",
     "graph",

@@ -23,12 +23,14 @@ from cachekeeper.services.due import DueSweep
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
 from cachekeeper.services.invalidate import Invalidator
+from cachekeeper.services.plan import Planner
 from cachekeeper.services.prefetch import Prefetcher
 from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.reconcile import Reconciler
 from cachekeeper.services.recover import Recovery
 from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.services.retry import SHOWN, Retrier
+from cachekeeper.services.warm import Warmer
 from cachekeeper.settings import Settings
 
 SERVER_PAUSE_S = 1.0
@@ -52,11 +54,15 @@ class Services(Protocol):
     @property
     def eviction_sweep(self) -> EvictionSweep: ...
     @property
+    def planner(self) -> Planner: ...
+    @property
     def prefetcher(self) -> Prefetcher: ...
     @property
     def change_reporter(self) -> ChangeReporter: ...
     @property
     def reconciler(self) -> Reconciler: ...
+    @property
+    def warmer(self) -> Warmer: ...
     @property
     def graph_refresh(self) -> GraphRefresh: ...
     @property
@@ -71,6 +77,7 @@ class Services(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def activity(self) -> Activity: ...
+    def warm_sweep(self) -> Mapping[str, int]: ...
     def queue_figures(self) -> Mapping[str, float]: ...
 
 

@@ -16,8 +16,8 @@ def dispatch_due(task: Task) -> dict[str, float]:
 
 @shared_task(bind=True, name=Name.RECOVER_BATCHES)
 def requeue_batches(task: Task) -> dict[str, float]:
-    """Requeue claimed batches whose deadline has passed."""
-    return done(task, services(task).recovery.requeue())
+    """Requeue claimed batches whose deadline has passed, and wake warm jobs."""
+    return done(task, {**services(task).recovery.requeue(), **services(task).warm_sweep()})
 
 
 @shared_task(bind=True, name=Name.CLEAN_PENDING)

@@ -15,6 +15,7 @@ from cachekeeper.client.changes import ChangeDesk
 from cachekeeper.client.graph import open_graph
 from cachekeeper.client.queues import queue_watch
 from cachekeeper.core.ports.tiers import Tier
+from cachekeeper.core.prefetching import Ticket
 from cachekeeper.core.retention import Priority
 from cachekeeper.core.strategy import STRATEGIES, Strategy
 from cachekeeper.errors import BrokerUnavailable, ConfigurationError
@@ -25,7 +26,9 @@ from cachekeeper.services.confirm import Confirmer
 from cachekeeper.services.due import DueSweep
 from cachekeeper.services.evict import EvictionSweep
 from cachekeeper.services.expire import ExpirySweep, LazySweep
+from cachekeeper.services.folders import Folders
 from cachekeeper.services.invalidate import Invalidator
+from cachekeeper.services.plan import Planner
 from cachekeeper.services.prefetch import Prefetcher
 from cachekeeper.services.prepared import PreparedSweep
 from cachekeeper.services.purge import Limits, Purger
@@ -35,6 +38,8 @@ from cachekeeper.services.refresh_graph import GraphRefresh
 from cachekeeper.services.relatives import Relatives
 from cachekeeper.services.retry import Retrier
 from cachekeeper.services.snapshot import GraphSnapshot
+from cachekeeper.services.warm import Warmer
+from cachekeeper.services.warm import sweep as sweep_warm
 from cachekeeper.settings import LONGEST_CLASS_S, Settings
 from cachekeeper.store.redis.dead import RedisDeadLetters
 from cachekeeper.store.redis.due import RedisDue
@@ -159,24 +164,86 @@ class Wiring:
         return ChangeDesk(self.cache).reconciler()
 
     @cached_property
-    def prefetcher(self) -> Prefetcher:
-        """Fetches neighbours.
+    def planner(self) -> Planner:
+        """Decides what to fetch after an access.
 
         Raises:
             ConfigurationError: there is no origin.
         """
         if self.cache.origin is None:
             raise ConfigurationError("origin: prefetch needs one (CACHEKEEPER_ORIGIN)")
-        return Prefetcher(
-            devices=self.cache.stores.devices,
-            reports=self.cache.stores.reports,
-            caches=self.cache.device_caches,
-            origin=self.cache.origin,
-            predictor=self.cache.stores.predictor,
-            relatives=Relatives(self.cache.stores.graph),
+        stores = self.cache.stores
+        return Planner(
+            predictor=stores.predictor,
+            relatives=Relatives(stores.graph, Folders(stores.known.entries, time.monotonic)),
+            prefetches=stores.prefetches,
+            reports=stores.reports,
+            ask=self._ask_to_fetch,
+            origin_of=self.cache.origin_of,
+            threshold=self.settings.prefetch_threshold,
+            at_once=self.settings.prefetch_at_once,
             now=time.time,
-            limit=self.settings.prefetch_neighbours,
         )
+
+    def _ask_to_fetch(self, ticket: Ticket, probability: float, until: float) -> None:
+        incarnation, epoch = ticket.planned
+        told = {"device": ticket.device, "path": ticket.path, "token": ticket.token}
+        told |= {"origin": ticket.origin}
+        fields = {"incarnation": incarnation, "epoch": epoch, "probability": probability}
+        self.cache.broker.send(Task.PREFETCH, {**told, **fields, "until": until})
+
+    @cached_property
+    def prefetcher(self) -> Prefetcher:
+        """Fetches what was planned."""
+        stores = self.cache.stores
+        return Prefetcher(
+            prefetches=stores.prefetches,
+            reports=stores.reports,
+            caches=self.cache.device_caches,
+            per_device=self.settings.prefetch_per_device,
+            per_origin=self.settings.prefetch_per_origin,
+            now=time.time,
+        )
+
+    @cached_property
+    def warmer(self) -> Warmer:
+        """Works on warm jobs.
+
+        Raises:
+            ConfigurationError: there is no origin.
+        """
+        if self.cache.origin is None:
+            raise ConfigurationError("origin: to warm files needs one (CACHEKEEPER_ORIGIN)")
+        stores = self.cache.stores
+        return Warmer(
+            jobs=stores.warm,
+            caches=self.cache.device_caches,
+            devices=stores.devices,
+            source=self.cache.file_source,
+            origin=self.cache.origin,
+            is_fresh=self._is_fresh,
+            ring=self.ring_for_warm,
+            now=time.time,
+        )
+
+    def ring_for_warm(self, job: str) -> None:
+        """Wake one more runner of a job; without the broker, the sweep does it."""
+        self.cache.warm_job(job).ring(job)
+
+    def warm_sweep(self) -> dict[str, int]:
+        """Ring for all warm jobs that run."""
+        return sweep_warm(self.cache.stores.warm, self.ring_for_warm)
+
+    def _is_fresh(self, device: str, path: str) -> bool:
+        """Whether a device holds a good copy."""
+        stores = self.cache.stores
+        held = stores.devices.entry(device, path)
+        if held is None or held.expires <= time.time():
+            return False
+        if held.incarnation != stores.marks.now().incarnation:
+            return False
+        last = stores.marks.last(held.sources)
+        return last is None or last.epoch <= held.as_of
 
     @cached_property
     def recovery(self) -> Recovery:

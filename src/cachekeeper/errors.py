@@ -17,6 +17,7 @@
         ├── OriginUnavailable     the origin can't be read
         │   └── NotListable       it has files, and no list of them
         ├── Busy                  somebody else is doing just that
+        │   └── Overtaken         it was invalidated before it was done: of no use any more
         ├── PendingFull           too much waits already: the request was refused
         └── ReceiptTimeout        the request has not ended yet
 """
@@ -67,7 +68,15 @@ class OriginMissing(PermanentError):
 
 
 class QuotaExceeded(PermanentError):
-    """The object can't be held within the quota, whatever is evicted."""
+    """The object can't be held within the quota, whatever is evicted.
+
+    ``why``: ``oversize``, ``pinned`` (beside the pins), ``room`` or ``worth`` (less than what would
+    have to go).
+    """
+
+    def __init__(self, message: str, why: str = "room") -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class CacheUnavailable(RetryableError):
@@ -96,6 +105,10 @@ class NotListable(OriginUnavailable):
 
 class Busy(RetryableError):
     """The same thing is being done by somebody else at this moment."""
+
+
+class Overtaken(Busy):
+    """It was invalidated while it was made ready: of no use to anybody any more."""
 
 
 class PendingFull(RetryableError):

@@ -22,6 +22,7 @@ class Queue:
     BACKGROUND: Final = "invalidation.background"
     CHANGES: Final = "origins.changes"
     PURGE: Final = "invalidation.purge"
+    PLAN: Final = "prefetch.plan"
     PREFETCH: Final = "prefetch.fetch"
     EVICTION: Final = "eviction.sweep"
     MAINTENANCE: Final = "maintenance.run"
@@ -37,6 +38,7 @@ QUEUES: Final = (
     Queue.PURGE,
     Queue.EVICTION,
     Queue.MAINTENANCE,
+    Queue.PLAN,
     Queue.PREFETCH,
 )
 
@@ -62,7 +64,9 @@ class Task:
     SWEEP_LAZY: Final = "invalidation.sweep_lazy"
     REPORT_CHANGES: Final = "origins.report_changes"
     RECONCILE: Final = "origins.reconcile_versions"
-    PREFETCH: Final = "prefetch.fetch_neighbours"
+    PLAN: Final = "prefetch.plan_access"
+    PREFETCH: Final = "prefetch.fetch_file"
+    WARM: Final = "prefetch.warm_files"
     DECAY_MODEL: Final = "prefetch.decay_model"
     SWEEP_DEVICES: Final = "eviction.sweep_devices"
     SWEEP_EXPIRED: Final = "expiry.sweep_expired"
@@ -86,7 +90,9 @@ ROUTES: Final = {
     Task.SWEEP_LAZY: Queue.LAZY,
     Task.REPORT_CHANGES: Queue.CHANGES,  # it asks the origin, for which immediate work can't wait
     Task.RECONCILE: Queue.MAINTENANCE,
-    Task.PREFETCH: Queue.PREFETCH,
+    Task.PLAN: Queue.PLAN,
+    Task.PREFETCH: Queue.PREFETCH,  # waits for origins: a worker of its own
+    Task.WARM: Queue.PREFETCH,
     Task.DECAY_MODEL: Queue.MAINTENANCE,
     Task.SWEEP_DEVICES: Queue.EVICTION,
     Task.SWEEP_EXPIRED: Queue.MAINTENANCE,

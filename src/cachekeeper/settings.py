@@ -186,7 +186,6 @@ class Settings(BaseSettings):
     disk_min_free: ByteSize = Field(
         _size("1GiB"), ge=0, description="left free on the file system of the state folder"
     )
-    prefetch_neighbours: int = Field(2, ge=0, le=16, description="files fetched after a read")
     prefetch_horizon_s: float = Field(
         1800, gt=0, le=30 * 86400, description="what is read within it was read soon"
     )
@@ -196,6 +195,13 @@ class Settings(BaseSettings):
     model_forget_s: float = Field(
         30 * 86400, ge=86400, description="files not read for so long are forgotten"
     )
+    prefetch: bool = Field(True, description="off: nothing is predicted, nor learnt for it")
+    prefetch_threshold: float = Field(
+        0.7, gt=0, le=1, description="fetched is what is read with at least this probability"
+    )
+    prefetch_at_once: int = Field(4, ge=1, le=16, description="files planned after one access")
+    prefetch_per_device: int = Field(2, ge=1, description="fetched at once for one device")
+    prefetch_per_origin: int = Field(4, ge=1, description="fetched at once from one origin")
 
     # Beat (SPEC 8).
     graph_refresh_s: float = Field(300, gt=0)

@@ -15,7 +15,7 @@ from workers.wiring import Wiring
 def site(here: Settings) -> Settings:
     """A deployment of the test's own; what is sent to its workers nobody takes."""
     # A client takes up to a quarter of its lease to leave.
-    return but(here, lease_s=0.4, prefetch_neighbours=0)
+    return but(here, lease_s=0.4, prefetch=False)
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def given(own_server: OwnServer, tmp_path: Path) -> Settings:
         broker_url=own_server.url,
         deployment=f"test-{uuid.uuid4().hex[:12]}",
         state=tmp_path / "state",
-        prefetch_neighbours=0,
+        prefetch=False,
         lease_s=0.4,
         ack_timeout_s=0.3,
         lease_drift_s=0.1,

@@ -39,7 +39,7 @@ def settings(here: Settings, library: Path) -> Settings:
         here,
         origin=library,
         memory_bytes=0,
-        prefetch_neighbours=0,
+        prefetch=False,
         device_quota=100 * MIB,
         disk_min_free=0,
     )

@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 @pytest.fixture
 def settings(here: Settings, tmp_path: Path) -> Settings:
     (tmp_path / "origin").mkdir()
-    return but(here, origin=tmp_path / "origin", prefetch_neighbours=0, memory_bytes=0)
+    return but(here, origin=tmp_path / "origin", prefetch=False, memory_bytes=0)
 
 
 @pytest.fixture

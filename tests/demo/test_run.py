@@ -105,7 +105,7 @@ def test_a_second_run_shows_the_first(run: Run, small: Path) -> None:
 
 
 def test_ctrl_c_leaves_only_the_data(run: Run) -> None:
-    assert run.look() >= 9  # itself, two guardians, up, the server, two workers, beat, Flower
+    assert run.look() >= 11  # itself, two guardians, up, the server, four workers, beat, Flower
     assert run.alive()
     begin = time.monotonic()
     run.process.send_signal(signal.SIGINT)

@@ -81,7 +81,7 @@ def service(site: Settings, library: Path) -> Iterator[Open]:
     with ExitStack() as opened:
 
         def open_cache(**settings: object) -> Cache:
-            own = {"origin": library, "lease_s": LEASE_S, "prefetch_neighbours": 0} | settings
+            own = {"origin": library, "lease_s": LEASE_S, "prefetch": False} | settings
             return opened.enter_context(Cache(site.model_copy(update=own)))
 
         yield open_cache

@@ -31,7 +31,7 @@ SLOWER = 10  # at most, with a machine that does other things too
 #: Tasks of the lowest queue: with its turns, some 200 of the other go before.
 MOVED = 3
 RECEIPT_S = 30.0
-STARVED = (Queue.BACKGROUND, Queue.PREFETCH)
+STARVED = (Queue.BACKGROUND, Queue.MAINTENANCE)
 
 
 @pytest.fixture
@@ -95,14 +95,14 @@ def test_immediate_work_passes_a_backlog_whose_lowest_queue_moves(
         fill(server, diary)
         wait_until(lambda: done(diary)[Queue.BACKGROUND] > 10, seconds=30)
         loaded = calls(cache)
-        wait_until(lambda: done(diary)[Queue.PREFETCH] >= MOVED, seconds=60)
+        wait_until(lambda: done(diary)[Queue.MAINTENANCE] >= MOVED, seconds=60)
 
         moved = done(diary)
         left = {queue: broker.llen(queue) for queue in STARVED}
         assert min(left.values()) > 0, f"too small a backlog: {left}"
-        assert moved[Queue.BACKGROUND] > moved[Queue.PREFETCH], "priority counts for something"
+        assert moved[Queue.BACKGROUND] > moved[Queue.MAINTENANCE], "priority counts for something"
         assert loaded < SLOWER * idle, (loaded, idle)
         with queue_watch(cache.settings) as watch:
             shown = {row.name: row.waiting for row in watch.rows()}
-        assert shown[Queue.PREFETCH] > 0
+        assert shown[Queue.MAINTENANCE] > 0
         broker.delete(*STARVED)  # or the workers go on with it until they are stopped

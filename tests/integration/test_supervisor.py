@@ -279,7 +279,7 @@ class TestCommands:
 
 
 class TestApplication:
-    """The same with what is really run: two workers, beat and Flower."""
+    """The same with what is really run: four workers, beat and Flower."""
 
     def test_it_runs_everything_and_stops_within_seconds(self, up: Up) -> None:
         port = int(up.env["CACHEKEEPER_FLOWER_PORT"])
@@ -287,7 +287,7 @@ class TestApplication:
             process = up.ready("application")
         running = read_running(up.state.folder)
         assert running is not None
-        names = ["server", "immediate", "general", "beat", "flower", "devices"]
+        names = ["server", "immediate", "general", "plan", "fetch", "beat", "flower", "devices"]
         assert [row.name for row in running.services] == names
         general, immediate = (self.niceness(running, name) for name in ("general", "immediate"))
         for ours, theirs in zip(general, immediate, strict=True):

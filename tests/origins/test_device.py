@@ -45,7 +45,7 @@ def cache(server: Process, server_url: str, deployment: str, tmp_path: Path) -> 
         state=tmp_path / "state",
         origins={"it": dav_fields(server.port, tmp_path, failures=1)},
         memory_bytes=0,
-        prefetch_neighbours=0,
+        prefetch=False,
         disk_min_free=0,
     )
     with Cache(settings) as cache:

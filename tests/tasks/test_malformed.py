@@ -79,19 +79,50 @@ def test_a_malformed_request_is_buried_and_changes_nothing(
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"device": "Phone", "path": "a.jpg"}, "device"),
-        ({"device": 7, "path": "a.jpg"}, "device"),
-        ({"device": "phone", "path": "../a.jpg"}, "path"),
-        ({"device": "phone", "path": None}, "path"),
-        ({"device": "phone"}, "path"),
-        ({"path": "a.jpg"}, "device"),
-        ({"device": "phone", "path": "a.jpg", "limit": 9}, "limit"),
+        ({"device": "Phone", "paths": ["a.jpg"]}, "device"),
+        ({"device": 7, "paths": ["a.jpg"]}, "device"),
+        ({"device": "phone", "paths": ["a.jpg", "../a.jpg"]}, "paths[1]"),
+        ({"device": "phone", "paths": [None]}, "paths[0]"),
+        ({"device": "phone", "paths": "a.jpg"}, "paths"),
+        ({"device": "phone", "paths": []}, "paths"),
+        ({"device": "phone", "paths": ["a.jpg"] * 201}, "paths"),
+        ({"device": "phone"}, "paths"),
+        ({"paths": ["a.jpg"]}, "device"),
+        ({"device": "phone", "paths": ["a.jpg"], "limit": 9}, "limit"),
+        ({"device": "phone", "paths": ["a.jpg"], "at": "now"}, "at"),
+        ({"device": "phone", "paths": ["a.jpg"], "at": None}, "at"),
+        ({"device": "phone", "paths": ["a.jpg"], "until": True}, "until"),
+        ({"device": "phone", "paths": ["a.jpg"], "until": 1e300}, "until"),
+    ],
+)
+def test_a_malformed_access_is_buried(
+    send: Send, letter: Callable[[], Letter], fields: dict[str, Any], field: str
+) -> None:
+    send(Task.PLAN, **fields)
+    assert letter().reason.startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"device": "Phone"}, "device"),
+        ({"path": "../a.jpg"}, "path"),
+        ({"path": None}, "path"),
+        ({"token": 7}, "token"),
+        ({"origin": []}, "origin"),
+        ({"incarnation": -1}, "incarnation"),
+        ({"epoch": "1"}, "epoch"),
+        ({"probability": 0}, "probability"),
+        ({"until": "soon"}, "until"),
+        ({"more": 1}, "more"),
     ],
 )
 def test_a_malformed_prefetch_is_buried(
     send: Send, letter: Callable[[], Letter], fields: dict[str, Any], field: str
 ) -> None:
-    send(Task.PREFETCH, **fields)
+    good: dict[str, Any] = {"device": "phone", "path": "a.jpg", "token": "t", "origin": "origin"}
+    good |= {"incarnation": 1, "epoch": 0, "probability": 0.8, "until": 1e10}
+    send(Task.PREFETCH, **{**good, **fields})
     assert letter().reason.startswith(f"{field}: ")
 
 

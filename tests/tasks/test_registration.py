@@ -20,8 +20,9 @@ from cachekeeper.settings import Settings
 from workers.schedule import schedule
 
 OURS = {value for name, value in vars(Task).items() if name.isupper()}
-#: What SPEC 8 has on the schedule; a request, a report, a prefetch and a purge are asked for.
-SCHEDULED = OURS - {Task.INVALIDATE, Task.REPORT_CHANGES, Task.PREFETCH, Task.PURGE}
+#: What SPEC 8 has on the schedule, and what is asked for.
+ASKED_FOR = {Task.INVALIDATE, Task.REPORT_CHANGES, Task.PLAN, Task.PREFETCH, Task.PURGE, Task.WARM}
+SCHEDULED = OURS - ASKED_FOR
 
 
 @pytest.fixture
@@ -122,9 +123,11 @@ def test_a_request_survives_the_wire(
 
 
 def test_a_prefetch_survives_the_wire(app: Celery) -> None:
-    arguments = {"device": "phone", "path": "été/☃.jpg"}
-    assert through_the_wire(arguments) == arguments
-    takes_arguments(app, Task.PREFETCH, arguments)
+    read = {"device": "phone", "paths": ["été/☃.jpg"], "at": 1_700_000_000.25}
+    fetch = {"device": "phone", "path": "été/☃.jpg", "token": "t", "epoch": 3, "probability": 0.8}
+    for task, arguments in ((Task.PLAN, read), (Task.PREFETCH, fetch)):
+        assert through_the_wire(arguments) == arguments
+        takes_arguments(app, task, arguments)
 
 
 @pytest.mark.parametrize("task", sorted(SCHEDULED))

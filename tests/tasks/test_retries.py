@@ -320,9 +320,13 @@ def test_a_retry_keeps_its_queue_its_id_and_when_it_is_stale(
 ) -> None:
     assert wiring.prefetcher is not None, "made while the folder was there"
     origin.rmdir()
+    incarnation, epoch = wiring.cache.stores.marks.now()
+    fields: dict[str, Any] = {"device": "phone", "path": "a.jpg", "token": "t", "origin": "origin"}
+    fields |= {"probability": 0.8, "until": time.time() + 60}
+    fields |= {"incarnation": incarnation, "epoch": epoch}
     celery_session_app.send_task(
         Task.PREFETCH,
-        kwargs={"device": "phone", "path": "a.jpg"},
+        kwargs=fields,
         queue="maintenance.run",
         task_id="mine",
         expires=300,
@@ -331,8 +335,8 @@ def test_a_retry_keeps_its_queue_its_id_and_when_it_is_stale(
     work = work_due(wiring)
     assert (work["id"], work["queue"], work["retries"]) == ("mine", "maintenance.run", 1)
     assert work["expires"] == pytest.approx(time.time() + 300, abs=30)
-    assert work["reason"].endswith("is away")
-    assert work["arguments"] == {"device": "phone", "path": "a.jpg"}
+    assert work["reason"].endswith("a.jpg: origin_away")
+    assert work["arguments"] == fields
 
 
 @pytest.mark.usefixtures("broken")

@@ -31,7 +31,7 @@ class TestStalledBatches:
         assert pending.claim(Strategy.BACKGROUND, "one that died", 10, time.time() - 1)
         assert run(Task.FLUSH_BACKGROUND)["requests"] == 0
 
-        assert run(Task.RECOVER_BATCHES) == {"requeued": 1, "buried": 0}
+        assert run(Task.RECOVER_BATCHES) == {"requeued": 1, "buried": 0, "warm_jobs": 0}
 
         assert run(Task.FLUSH_BACKGROUND)["requests"] == 1
         assert handle.wait(DONE_S).status is Status.DONE
@@ -40,7 +40,7 @@ class TestStalledBatches:
     def test_a_claim_in_time_is_left_alone(self, cache: Cache, run: Run) -> None:
         cache.invalidate("photo:a", strategy=Strategy.SCHEDULED)
         cache.stores.pending.claim(Strategy.SCHEDULED, "at work", 10, time.time() + 60)
-        assert run(Task.RECOVER_BATCHES) == {"requeued": 0, "buried": 0}
+        assert run(Task.RECOVER_BATCHES) == {"requeued": 0, "buried": 0, "warm_jobs": 0}
         assert run(Task.CLEAN_PENDING)["requests_forgotten"] == 0
 
     def test_what_was_claimed_too_often_is_buried(
@@ -49,9 +49,9 @@ class TestStalledBatches:
         handle = cache.invalidate("photo:a", strategy=Strategy.BACKGROUND)
         for _ in range(ATTEMPTS):
             assert cache.stores.pending.claim(Strategy.BACKGROUND, "dies", 10, time.time() - 1)
-            assert run(Task.RECOVER_BATCHES) == {"requeued": 1, "buried": 0}
+            assert run(Task.RECOVER_BATCHES) == {"requeued": 1, "buried": 0, "warm_jobs": 0}
         cache.stores.pending.claim(Strategy.BACKGROUND, "dies", 10, time.time() - 1)
-        assert run(Task.RECOVER_BATCHES) == {"requeued": 0, "buried": 1}
+        assert run(Task.RECOVER_BATCHES) == {"requeued": 0, "buried": 1, "warm_jobs": 0}
         (letter,) = wiring.dead_letters.recent(10)
         assert "claimed too often" in letter.reason
         assert letter.work["id"] == letter.arguments["id"] == handle.id

@@ -108,7 +108,7 @@ def test_what_is_meant(selection: Selection) -> None:
         Selection(reason="photo"),
         Selection(task="invalidation"),
         Selection(since=100.5),
-        Selection(frozenset({"7"}), "photo", "broken", "prefetch.fetch_neighbours", 99),
+        Selection(frozenset({"7"}), "photo", "broken", "prefetch.fetch_file", 99),
     ],
     ids=str,
 )

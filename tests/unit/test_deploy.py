@@ -23,13 +23,15 @@ DEPLOY = ROOT / "deploy"
 CONTAINERS = {
     "immediate": "worker-immediate",
     "general": "worker-general",
+    "plan": "worker-plan",
+    "fetch": "worker-fetch",
     "beat": "beat",
     "flower": "flower",
     "devices": "devices",
     "watch": "watch",
 }
 #: What a niceness is worth beside others, as the kernel weighs it (sched_prio_to_weight).
-SHARES = {0: 1024, 10: 110}
+SHARES = {0: 1024, 10: 110, 15: 36}
 #: Options that say where, which is another place in a container.
 PLACES = ("--address", "--host", "--port", "-s")
 

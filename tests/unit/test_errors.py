@@ -22,6 +22,7 @@ from cachekeeper.errors import (
     NotListable,
     OriginMissing,
     OriginUnavailable,
+    Overtaken,
     PendingFull,
     PermanentError,
     QuotaExceeded,
@@ -38,6 +39,7 @@ RETRYABLE = [
     OriginUnavailable,
     NotListable,
     Busy,
+    Overtaken,
     PendingFull,
     ReceiptTimeout,
 ]

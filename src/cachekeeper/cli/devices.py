@@ -18,6 +18,7 @@ from cachekeeper.cli.up import state_option
 from cachekeeper.client.devices import DeviceDesk, open_devices
 from cachekeeper.core.keys import check_device
 from cachekeeper.core.pinlist import read_pins, write_pins
+from cachekeeper.core.prefetching import DROPPED
 from cachekeeper.errors import CachekeeperError
 
 device_argument = click.argument("device", metavar="ID")
@@ -113,6 +114,42 @@ def pins(device: str, state: Path | None, as_json: bool) -> None:
     for path, size in found.items():
         click.echo(f"{size:>15,}  {one_line(path, 500)}")
     click.echo(f"{sum(found.values()):>15,}  bytes in {len(found):,} pins", err=True)
+
+
+@devices.command()
+@device_argument
+@state_option
+@json_option
+def prefetch(device: str, state: Path | None, as_json: bool) -> None:
+    """Show what was prefetched for a device, how much of it was read, and what was dropped."""
+    with _desk(state) as desk:
+        stores = desk.cache.stores
+        counters = stores.devices.ledger(check_device(device)).counters
+        found = stores.prefetches.usefulness(device)
+    row: dict[str, Any] = {
+        "prefetched": counters.get("prefetched", 0),
+        "used": counters.get("prefetch_used", 0),
+        "wasted": counters.get("prefetch_wasted", 0),
+        "state": found.state if found else "open",
+        "usefulness": found.usefulness if found else None,
+        "threshold": found.threshold if found else None,
+        "dropped": {
+            name.removeprefix(DROPPED): count
+            for name, count in sorted(counters.items())
+            if name.startswith(DROPPED)
+        },
+    }
+    if as_json:
+        click.echo(json.dumps(row, indent=1))
+        return
+    click.echo(
+        f"fetched   {row['prefetched']:,}: {row['used']:,} read, {row['wasted']:,} left unread"
+    )
+    if found:
+        share = f"{100 * found.usefulness:.0f} % of the last ones were of use"
+        click.echo(f"throttle  {found.state}: {share}; fetched from {found.threshold:.2f} on")
+    for why, count in row["dropped"].items():
+        click.echo(f"dropped   {count:,} {why}")
 
 
 @devices.command()

@@ -17,6 +17,7 @@ from cachekeeper.cli import (
     records,
     simulate,
     up,
+    warm,
     why,
     why_prefetched,
 )
@@ -56,5 +57,6 @@ for command in (
     simulate.simulate,
     model.model,
     why_prefetched.why_prefetched,
+    warm.warm,
 ):
     main.add_command(command)

@@ -19,6 +19,7 @@ from cachekeeper.client.aio_unit_of_work import AsyncUnitOfWork
 from cachekeeper.client.cache import Cache
 from cachekeeper.client.device import Device
 from cachekeeper.client.looking import PREVIEWED
+from cachekeeper.client.warming import WarmHandle
 from cachekeeper.core.device import Ledger
 from cachekeeper.core.preview import Preview
 from cachekeeper.core.receipt import Receipt
@@ -188,6 +189,17 @@ class AsyncCache:
     def device(self, name: str) -> AsyncDevice:
         """The cache of a device, which reads files of the origin. Raises InvalidInput."""
         return AsyncDevice(self._sync.device(name), self._threads)
+
+    async def warm(self, targets: str | Iterable[str]) -> WarmHandle:
+        """Have files and keys ready, as ``Cache.warm``; the handle's calls are short and block.
+
+        Loaders that are coroutines are not called: ``await namespace.warm(...)`` does that.
+
+        Raises:
+            InvalidInput: a target is malformed, or a key that nothing is known of.
+            PendingFull: too many jobs are open already.
+        """
+        return await self._threads.run(self._sync.warm, targets)
 
     async def why(self, key: str) -> Why:
         """Where a key is held, what it was made from, what happened to it last."""

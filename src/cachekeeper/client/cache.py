@@ -24,6 +24,7 @@ from cachekeeper.client.receipt import ReceiptHandle
 from cachekeeper.client.serializers import serializer as serializer_named
 from cachekeeper.client.stores import open_stores, server_urls
 from cachekeeper.client.unit_of_work import UnitOfWork
+from cachekeeper.client.warming import WarmHandle, Warming
 from cachekeeper.core.device import Limits
 from cachekeeper.core.keys import check_key, check_namespace, namespace_of
 from cachekeeper.core.receipt import Status, pending_receipt
@@ -89,19 +90,21 @@ class Cache(Looking):
         self.files = self.namespace("file", on_disk=True)  # its blobs serve devices too
         if self.origin:
             self.files.loader(self.origin.read)
+        self.file_source = FileSource(
+            origin=self.origin,
+            load=self.load_file,
+            redis=self.stores.redis,
+            disk=self.stores.disk,
+            blobs=self.stores.blobs,
+            marks=self.stores.marks,
+            small=int(self.settings.redis_value_bytes),
+            ttl_s=self.settings.ttl_default_s,
+        )
+        self._warming = Warming(self.stores.warm, self.broker, self.stores.graph, self._namespaces)
         self.device_caches = DeviceCaches(
             devices=self.stores.devices,
             files=self.stores.files,
-            source=FileSource(
-                origin=self.origin,
-                load=self.load_file,
-                redis=self.stores.redis,
-                disk=self.stores.disk,
-                blobs=self.stores.blobs,
-                marks=self.stores.marks,
-                small=int(self.settings.redis_value_bytes),
-                ttl_s=self.settings.ttl_default_s,
-            ),
+            source=self.file_source,
             limits=lambda device: Limits(*self.settings.limits_of(device)),
             now=time.time,
         )
@@ -252,8 +255,31 @@ class Cache(Looking):
 
     def device(self, name: str) -> Device:
         """The cache of a device, which reads files of the origin. Raises InvalidInput."""
-        broker = self.broker if self.settings.prefetch_neighbours else None
-        return Device(name, self.device_caches, self.pinner, self.stores.devices, broker)
+        broker = self.broker if self.settings.prefetch else None
+        return Device(
+            name, self.device_caches, self.pinner, self.stores.devices, broker, self._warming
+        )
+
+    def warm(self, targets: str | Iterable[str]) -> WarmHandle:
+        """Have files and keys ready in the caches of this site: a handle on the job.
+
+        A target is a path of the origin, a folder (all below it, ``.`` for everything) or a key.
+        A key whose namespace has its loader here is made here, before this returns; the files that
+        it was made from are fetched by workers, as are paths and folders.
+
+        Raises:
+            InvalidInput: a target is malformed, or a key that nothing is known of.
+            PendingFull: too many jobs are open already.
+        """
+        return self._warming.begin(targets)
+
+    def warm_job(self, job: str) -> WarmHandle:
+        """The handle of a warm job that any process began."""
+        return self._warming.handle(job)
+
+    def origin_of(self, path: str) -> str:  # noqa: ARG002  # there is but one
+        """The name of the origin that a path belongs to."""
+        return "origin"
 
     def load_file(self, path: str) -> Entry:
         """A file of the origin through the tiers.

@@ -53,6 +53,11 @@ class Namespace:
         self._tags = function
         return function
 
+    @property
+    def has_loader(self) -> bool:
+        """Whether this process can make its values."""
+        return self._loader is not None
+
     def key(self, rest: str) -> str:
         """The full key. Raises InvalidInput."""
         return check_key(f"{self.name}:{rest}")

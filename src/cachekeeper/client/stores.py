@@ -22,12 +22,14 @@ from cachekeeper.store.redis.model import RedisModel
 from cachekeeper.store.redis.nodes import RedisNodes
 from cachekeeper.store.redis.pins import RedisPins
 from cachekeeper.store.redis.predictor import RedisPredictor
+from cachekeeper.store.redis.prefetching import RedisPrefetches
 from cachekeeper.store.redis.prepared import RedisPrepared
 from cachekeeper.store.redis.records import RedisPending, RedisReceipts
 from cachekeeper.store.redis.reports import RedisReports
 from cachekeeper.store.redis.sweeps import RedisSweeps
 from cachekeeper.store.redis.tokens import RedisTokens
 from cachekeeper.store.redis.values import RedisTier
+from cachekeeper.store.redis.warming import RedisWarmJobs
 from cachekeeper.store.redis.watchers import RedisWatchers
 
 
@@ -52,6 +54,8 @@ class Stores:
     known: RedisKnownVersions
     sweeps: RedisSweeps
     watchers: RedisWatchers
+    prefetches: RedisPrefetches
+    warm: RedisWarmJobs
     blobs: Blobs
     files: DeviceFiles
     expiry: RedisExpiry
@@ -106,6 +110,8 @@ def open_stores(settings: Settings, cache_url: str, on_disk: Callable[[str, int]
         known=RedisKnownVersions(connection),
         sweeps=RedisSweeps(connection),
         watchers=RedisWatchers(connection),
+        prefetches=RedisPrefetches(connection),
+        warm=RedisWarmJobs(connection),
         blobs=blobs,
         files=DeviceFiles(state.devices, blobs),
         expiry=RedisExpiry(connection),

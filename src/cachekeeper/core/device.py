@@ -9,6 +9,7 @@ from cachekeeper.core.stamps import Entry, Stamp
 
 DEMAND: Final = "demand"
 PREFETCH: Final = "prefetch"
+WARM: Final = "warm"
 LOW_BATTERY: Final = 20  # percent; below it a device that is not charging is spared
 
 #: What an access finds: a fresh copy, none, or one that is no longer good.
@@ -30,7 +31,7 @@ class Held:
     priority: str
     filled: float
     expires: float
-    by: str  # DEMAND or PREFETCH
+    by: str  # DEMAND, PREFETCH or WARM
     copy: str  # the name of its file in the device's folder, of no other copy ever
 
 

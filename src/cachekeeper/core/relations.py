@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from enum import StrEnum
+from typing import NamedTuple
 
 from cachekeeper.core.keys import folder_of
 
@@ -61,8 +62,16 @@ def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in parts if p)
 
 
-def _place(path: str) -> tuple[object, str]:
-    return natural(path), path  # names that tie, as IMG_1 and IMG_01, have an order too
+class Place(NamedTuple):
+    """Where a path stands in the natural order."""
+
+    order: tuple[tuple[int, int | str], ...]
+    path: str  # names that tie, as IMG_1 and IMG_01, have an order too
+
+
+def place(path: str) -> Place:
+    """The place of a path."""
+    return Place(natural(path), path)
 
 
 def following(path: str, folder: Iterable[str], limit: int) -> list[str]:
@@ -70,8 +79,8 @@ def following(path: str, folder: Iterable[str], limit: int) -> list[str]:
 
     ``folder`` holds the paths beside ``path``.
     """
-    here = _place(path)
-    return sorted((p for p in folder if _place(p) > here), key=_place)[:limit]
+    here = place(path)
+    return sorted((p for p in folder if place(p) > here), key=place)[:limit]
 
 
 def extension(path: str) -> str:

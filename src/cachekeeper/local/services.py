@@ -38,6 +38,8 @@ OTHERS_GRACE_S = 3.0
 #: How much the worker for all but the immediate work gives way to everything else: on a host that
 #: has nothing to spare it has a tenth of the time of any other. More made no call quicker.
 BACKGROUND_NICE = 10
+#: What nobody has asked for gives way to that.
+FETCH_NICE = 15
 
 _CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
 
@@ -122,7 +124,8 @@ def application_services(
     root: Path, state: State, settings: Settings, env: Mapping[str, str]
 ) -> list[Service]:
     """The workers, beat, Flower; the endpoint of devices and the watcher, unless they are off."""
-    rest = [queue for queue in QUEUES if queue != Queue.IMMEDIATE]
+    alone = (Queue.IMMEDIATE, Queue.PLAN, Queue.PREFETCH)
+    rest = [queue for queue in QUEUES if queue not in alone]
     # TERM asks a worker to hand back its task within the soft shutdown timeout. Celery's own
     # TERM waits for the task's end, however far away.
     worker_env = {**env, "REMAP_SIGTERM": "SIGQUIT"}
@@ -149,6 +152,27 @@ def application_services(
             nice=BACKGROUND_NICE,
         ),
         Service(
+            # What is planned late is fetched in vain: the queue that a worker of several looks at
+            # first is the only one that wakes it.
+            name="plan",
+            argv=_worker("plan", [Queue.PLAN], 1),
+            what=f"worker of {Queue.PLAN} alone, nice {BACKGROUND_NICE}",
+            ready=ready_worker,
+            cwd=root,
+            env=worker_env,
+            nice=BACKGROUND_NICE,
+        ),
+        Service(
+            # Origins may be slow: who waits for one is not to keep anything else.
+            name="fetch",
+            argv=_worker("fetch", [Queue.PREFETCH], 2),
+            what=f"worker of {Queue.PREFETCH} alone, nice {FETCH_NICE}",
+            ready=ready_worker,
+            cwd=root,
+            env=worker_env,
+            nice=FETCH_NICE,
+        ),
+        Service(
             name="beat",
             argv=[*_CELERY, "-q", "beat", *beat],
             what="rings the periodic tasks",
@@ -165,7 +189,8 @@ def application_services(
             cwd=root,
             env=env,
             port=settings.flower_port,
-            needs=["immediate", "general"],  # it asks workers only once what they are
+            # It asks workers only once what they are.
+            needs=["immediate", "general", "plan", "fetch"],
             grace=OTHERS_GRACE_S,
         ),
         Service(

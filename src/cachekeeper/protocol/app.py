@@ -101,8 +101,8 @@ class Endpoint:
             self._desk.reporter.record, device, report.id, report.accesses, state
         )
         if report.accesses and not done.repeated:
-            last = report.accesses[-1]
-            await run_in_threadpool(self._desk.cache.device(device).read_elsewhere, last)
+            read_elsewhere = self._desk.cache.device(device).read_elsewhere
+            await run_in_threadpool(read_elsewhere, report.accesses)
         return JSONResponse(dataclasses.asdict(done))
 
     async def pins(self, _: Request, device: str) -> Response:

@@ -41,6 +41,10 @@ _REFUSALS = {
 }
 
 
+def _nothing() -> None:
+    """To be called by whoever has nothing to do meanwhile."""
+
+
 class DeviceCaches:
     """All devices of a host; ``limits`` tells what each may hold."""
 
@@ -84,17 +88,31 @@ class DeviceCaches:
             self._devices.note(device, "served_stale", "served_stale", path, self._now())
             return Read(file, held.size, stale=True)
 
-    def fetch(self, device: str, path: str, priority: Priority, by: str) -> None:
-        """Have a device hold a file that it does not hold fresh.
+    def fetch(
+        self,
+        device: str,
+        path: str,
+        priority: Priority,
+        by: str,
+        *,
+        chance: float = 1.0,
+        alive: Callable[[], None] = _nothing,
+    ) -> int:
+        """Have a device hold a file that it does not hold fresh; returns its bytes.
+
+        ``chance`` is how likely it is to be read, which makes it worth less. ``alive`` is called
+        with each piece that comes, and may raise to end it.
 
         Raises:
-            Busy: the path is being stored or removed at this moment.
+            Busy: the path is being stored or removed at this moment; Overtaken: nobody asked for
+                it, and it was invalidated meanwhile.
             QuotaExceeded: it does not fit, or is worth less than what would have to go.
             DiskFull: the file system has no room for it.
             InvalidInput, OriginMissing, OriginUnavailable: it can't be loaded.
         """
         offer = self._source.offer(check_path(path))
-        self._keep(check_device(device), path, offer, priority, by).close()
+        self._keep(check_device(device), path, offer, priority, by, chance, alive).close()
+        return offer.size
 
     def evict(self, device: str, wanted: int) -> list[str]:
         """Remove the files that are worth least until ``wanted`` bytes are free; their paths."""
@@ -174,14 +192,24 @@ class DeviceCaches:
         self._remove(device, path, held.copy)
         return offer._replace(content=content)
 
-    def _keep(self, device: str, path: str, offer: Offer, priority: Priority, by: str) -> BinaryIO:
+    def _keep(
+        self,
+        device: str,
+        path: str,
+        offer: Offer,
+        priority: Priority,
+        by: str,
+        chance: float = 1.0,
+        alive: Callable[[], None] = _nothing,
+    ) -> BinaryIO:
         """Store a copy on a device, evicting what is worth less; the copy, opened."""
         token, now = uuid.uuid4().hex, self._now()
         limits = self.limits(device)
-        wish = Wish(path, offer.size, token, by, priority.weight, now, now + RESERVATION_S)
+        weight = priority.weight * chance
+        wish = Wish(path, offer.size, token, by, weight, now, now + RESERVATION_S)
         try:
             place = self._reserve(device, wish, limits)
-            content = self._source.fetch(path, offer, self._renewing(device, path, token))
+            content = self._source.fetch(path, offer, self._renewing(device, path, token, alive))
             file = self._linked(device, path, token, content)
             try:
                 self._commit(device, wish, priority, content, place, limits)
@@ -208,17 +236,21 @@ class DeviceCaches:
                 raise Busy(f"{wish.path} is being stored or removed on {device}")
             if room.refused:
                 why = _REFUSALS[room.refused].format(quota=limits.quota)
-                raise QuotaExceeded(f"{wish.path}: {wish.size} bytes on {device}: {why}")
+                told = f"{wish.path}: {wish.size} bytes on {device}: {why}"
+                raise QuotaExceeded(told, room.refused)
             self._files.delete(device, room.copies)
             place, deleted = room.place, room.leaving
         raise Busy(f"{wish.path}: others take all room on {device}")
 
-    def _renewing(self, device: str, path: str, token: str) -> Callable[[], None]:
+    def _renewing(
+        self, device: str, path: str, token: str, also: Callable[[], None]
+    ) -> Callable[[], None]:
         """What keeps the reservation while a download goes on; to be called now and then."""
         renewed = self._now()
 
         def alive() -> None:
             nonlocal renewed
+            also()
             now = self._now()
             if now - renewed < RENEW_S:
                 return

@@ -1,80 +1,146 @@
-"""Fetching what a device is likely to read next."""
+"""Fetching a file that a device is likely to read next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from cachekeeper.core.device import PREFETCH
-from cachekeeper.core.keys import check_device, check_path, folder_of
-from cachekeeper.core.ports.devices import Devices, Reports
-from cachekeeper.core.ports.origins import Origin
-from cachekeeper.core.ports.prediction import Predictor
-from cachekeeper.core.relations import following
+from cachekeeper.core.keys import check_device, check_path
+from cachekeeper.core.ports.devices import Reports
+from cachekeeper.core.ports.prefetching import Prefetches
+from cachekeeper.core.ports.tiers import Clock
+from cachekeeper.core.prefetching import (
+    BUSY,
+    DISK_FULL,
+    FAILED,
+    INVALIDATED,
+    MISSING,
+    NO_ROOM,
+    OLD,
+    ORIGIN_AWAY,
+    PASSING,
+    SPARED,
+    Ticket,
+    check_chance,
+    check_time,
+)
 from cachekeeper.core.retention import Priority
-from cachekeeper.errors import Busy, DiskFull, OriginMissing, QuotaExceeded
+from cachekeeper.errors import (
+    Busy,
+    CacheUnavailable,
+    DiskFull,
+    OriginMissing,
+    OriginUnavailable,
+    Overtaken,
+    QuotaExceeded,
+)
 from cachekeeper.services.device import DeviceCaches
-from cachekeeper.services.relatives import Relatives
+
+LEASE_S: Final = 30.0  # of a claim and its places, from the last renewal
+RENEW_S: Final = 1.0
+PAUSE_S: Final = 15.0  # at least as long as the longest pause before another attempt
 
 
-def decay(predictor: Predictor, before: float) -> int:
-    """Forget the files that were last read before a time; returns how many."""
-    return predictor.forget(before)
+class Fetched(NamedTuple):
+    """What became of a prediction: its bytes, or why it was not fetched."""
 
-
-LIKELY = 0.7  # a probability from which on a file is fetched
+    bytes: int = 0
+    why: str = ""  # see core.prefetching; '' when it was fetched
+    again: bool = False  # it keeps its claim for another attempt
 
 
 class Prefetcher:
-    """Fetches the neighbours of a file that a device has just read."""
+    """Fetches what was planned."""
 
     def __init__(
         self,
         *,
-        devices: Devices,
+        prefetches: Prefetches,
         reports: Reports,
         caches: DeviceCaches,
-        origin: Origin,
-        predictor: Predictor,
-        relatives: Relatives,
-        now: Callable[[], float],
-        limit: int,
+        per_device: int,
+        per_origin: int,
+        now: Clock,
     ) -> None:
-        self._devices, self._reports = devices, reports
-        self._caches, self._origin, self._limit = caches, origin, limit
-        self._predictor, self._relatives, self._now = predictor, relatives, now
+        self._prefetches, self._reports, self._caches = prefetches, reports, caches
+        self._per_device, self._per_origin, self._now = per_device, per_origin, now
 
-    def fetch_neighbours(self, device: str, path: str) -> list[str]:
-        """Fetch up to the limit of files; returns those stored.
+    def fetch(self, ticket: Ticket, probability: float, until: float) -> Fetched:
+        """Fetch a file, unless it is of no use any more; says what became of it.
 
-        None for a device that has said that it is metered or low on battery.
+        It is cut off when the file is invalidated meanwhile, and never stored stale.
 
         Raises:
-            InvalidInput: the device id or the path is malformed.
-            OriginUnavailable: the origin can't be read just now.
+            InvalidInput: the device id, the path or a number is malformed.
         """
-        state = self._reports.state(check_device(device))
+        check_device(ticket.device)
+        check_path(ticket.path)
+        check_chance(probability, "probability")
+        check_time(until, "until")
+        if self._now() >= until:
+            return self._ended(ticket, until, OLD)
+        state = self._reports.state(ticket.device)
         if state and state.spares:
-            return []
-        listed = self._origin.list(folder_of(check_path(path)))
-        beside = [each.path for each in listed if each.version is not None]
-        predicted = self._predictor.observe(
-            device,
-            path,
-            self._now(),
-            threshold=LIKELY,
-            limit=self._limit,
-            related=self._relatives.of(path, beside),
+            return self._ended(ticket, until, SPARED)
+        why = self._prefetches.begin(
+            ticket, per_device=self._per_device, per_origin=self._per_origin, lease_s=LEASE_S
         )
-        next_ones = following(path, beside, self._limit)
-        likely = dict.fromkeys([*(each.path for each in predicted), *next_ones])
-        wanted = list(likely)[: self._limit]
-        return [candidate for candidate in wanted if self._fetch(device, candidate)]
-
-    def _fetch(self, device: str, path: str) -> bool:
-        if self._devices.entry(device, path) is not None:
-            return False
+        if why:
+            return self._ended(ticket, until, why)
+        size = 0
         try:
-            self._caches.fetch(device, path, Priority.LOW, PREFETCH)
-        except (Busy, QuotaExceeded, DiskFull, OriginMissing):
-            return False  # a prediction may be dropped at any time
-        return True
+            size = self._fetch(ticket, probability)
+        except CacheUnavailable:  # the claim and the places end by themselves
+            raise
+        except BaseException as error:
+            why = reason_of(error)
+            if why == FAILED:
+                self._prefetches.end(ticket, why)
+                raise
+        return self._ended(ticket, until, why, size)
+
+    def _fetch(self, ticket: Ticket, probability: float) -> int:
+        renewed = self._now()
+
+        def alive() -> None:
+            nonlocal renewed
+            now = self._now()
+            if now - renewed >= RENEW_S:
+                renewed = now
+                if self._prefetches.keep(ticket, LEASE_S):
+                    raise Overtaken(f"{ticket.path}: it was invalidated while it was fetched")
+
+        return self._caches.fetch(
+            ticket.device,
+            ticket.path,
+            # It lives as long as what is of little importance, and is worth what it would be
+            # worth if it had been read, as likely as that is.
+            Priority.LOW,
+            PREFETCH,
+            chance=probability * Priority.MEDIUM.weight / Priority.LOW.weight,
+            alive=alive,
+        )
+
+    def _ended(self, ticket: Ticket, until: float, why: str, size: int = 0) -> Fetched:
+        again = why in PASSING and self._now() < until
+        self._prefetches.end(ticket, why, again_s=PAUSE_S if again else 0.0)
+        return Fetched(size, why, again)
+
+    def give_up(self, ticket: Ticket, why: str) -> None:
+        """It was tried often enough: count why, and let others claim it."""
+        self._prefetches.end(ticket, why)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something could not be fetched, as it is counted."""
+    return next((why for kind, why in _REASONS if isinstance(error, kind)), FAILED)
+
+
+_REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (Overtaken, INVALIDATED),
+    (Busy, BUSY),
+    (QuotaExceeded, NO_ROOM),
+    (DiskFull, DISK_FULL),
+    (OriginMissing, MISSING),
+    (OriginUnavailable, ORIGIN_AWAY),
+)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Protocol
 
 from cachekeeper.core.keys import file_key, namespace_of
 from cachekeeper.core.relations import Relation, following, successor
+from cachekeeper.services.folders import Folders
 
 EACH: Final = 2  # files of one kind, or of one album
 DEPENDENTS: Final = 8  # looked at, of however many
@@ -27,15 +27,14 @@ class Edges(Protocol):
 class Relatives:
     """Finds what the predictor can't know from what it has seen."""
 
-    def __init__(self, edges: Edges) -> None:
-        self._edges = edges
+    def __init__(self, edges: Edges, folders: Folders) -> None:
+        self._edges, self._folders = edges, folders
 
-    def of(self, path: str, beside: Iterable[str]) -> dict[str, Relation]:
+    def of(self, path: str) -> dict[str, Relation]:
         """A few paths: those made from the file, the next of its albums, the next of its folder.
 
         An album is what was made from several files, this one among them. The next of a series is
-        left to go by its name, which tells more. ``beside`` are the paths in its folder, none where
-        a listing is dear. Raises CacheUnavailable.
+        left to go by its name, which tells more. Raises CacheUnavailable.
         """
         found: dict[str, Relation] = {}
         for key in self._edges.dependents(file_key(path), DEPENDENTS):
@@ -46,7 +45,7 @@ class Relatives:
             album = [_path(each) for each in inputs if namespace_of(each) == _FILE]
             for other in following(path, album, EACH):
                 found.setdefault(other, Relation.ALBUM)
-        for other in following(path, beside, EACH):
+        for other in self._folders.after(path, EACH):
             found.setdefault(other, Relation.LISTED)
         if (after := successor(path)) in found:
             found[after] = Relation.NONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self, cast
 
 from cachekeeper.client.broker import Broker
@@ -10,6 +11,7 @@ from cachekeeper.client.device import Device
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.reading import ReadThrough
 from cachekeeper.client.stores import Stores
+from cachekeeper.client.warming import WarmHandle
 from cachekeeper.core.keys import check_key
 from cachekeeper.core.preview import Preview
 from cachekeeper.core.receipt import Receipt
@@ -77,6 +79,14 @@ class MemoryCache(Cache):
             ConfigurationError: always; devices need a deployment.
         """
         raise ConfigurationError(f"device {name}: the testing kit has none")
+
+    def warm(self, targets: str | Iterable[str]) -> WarmHandle:
+        """Not in this kit.
+
+        Raises:
+            ConfigurationError: always; a job needs workers. See ``Namespace.warm``.
+        """
+        raise ConfigurationError(f"warm {targets}: the testing kit has no workers")
 
     def preview(self, *_keys: object, **_how: object) -> Preview:
         """Not in this kit.

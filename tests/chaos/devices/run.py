@@ -99,7 +99,7 @@ def _served(folder: Path, origin: Path, plan: Plan) -> Iterator[Cache]:
             "origin": origin,
             "device_quota": plan.quota,
             "device_policy": plan.policy,
-            "prefetch_neighbours": 0,
+            "prefetch": False,
             "disk_min_free": 0,
             "memory_bytes": 0,
         }

@@ -57,7 +57,7 @@ class Devices(Protocol):
         """Turn a reservation into an entry.
 
         Returns the copy that it replaces, '' for none: it leaves under the same token. None when
-        the reservation is gone.
+        the reservation is gone. Raises Overtaken: nobody asked for it, and it is stale by now.
         """
 
     def abandon(self, device: str, path: str, token: str, deadline: float) -> bool:

@@ -19,6 +19,7 @@ from cachekeeper.core.device import (
     Room,
     Wish,
 )
+from cachekeeper.errors import Overtaken
 from cachekeeper.store.redis.connection import Arg, Connection, reachable
 from cachekeeper.store.redis.layout import Layout
 
@@ -106,10 +107,15 @@ class RedisDevices:
         """Turn a reservation into an entry; None when the reservation is gone.
 
         Returns the copy that it replaces, '' for none: it leaves under the same token, and is to
-        be deleted and released by the deadline.
+        be deleted and released by the deadline. Raises Overtaken: nobody asked for it, and it was
+        invalidated meanwhile.
         """
         args: list[Arg] = [path, token, _packed(held), place.worth, place.state, held.expires]
-        found = self._run("device_commit", device, limits.policy, [*args, held.by, deadline])
+        args += [held.by, deadline]
+        more = [self._c.layout.clock, self._c.layout.marks]
+        found = self._run("device_commit", device, limits.policy, args, more)
+        if found == [-1]:
+            raise Overtaken(f"{path}: it was invalidated while it was fetched")
         return found[0].decode() if found else None
 
     def abandon(self, device: str, path: str, token: str, deadline: float) -> bool:

@@ -49,6 +49,8 @@ TRUTH: Final = (
     "reconcile:todo",
     "reconcile:suspects",
     "reconcile:figures",
+    "warm",
+    "warm:*",
 )
 
 
@@ -94,6 +96,7 @@ class Layout:
         self.model_classes = self._key("model:classes")  # hash: relation, extensions -> rate
         self.model_outcomes = self._key("model:outcomes")  # hash: by what was predicted -> rate
         self.model_calibration = self._key("model:calibration")  # string: the rates of 50 bins
+        self.warm_jobs = self._key("warm")  # zset: id of a warm job -> when it was begun, s
         self.activity = self._key("activity")  # hash: what each scheduled task last did
         self.sweep_lease = self._key("reconcile:lease")  # string: token of who sweeps the origin
         self.sweep_state = self._key("reconcile:state")  # hash: see core.ports.changes.Pass
@@ -201,6 +204,42 @@ class Layout:
     def device_stats(self, device: str) -> str:
         """Hash of counters."""
         return self._key(f"device:{device}:stats")
+
+    def throttle(self, device: str) -> str:
+        """Hash: how useful prefetching for a device has been of late (lua/prefetch_plan.lua)."""
+        return self._key(f"device:{device}:throttle")
+
+    def claim(self, device: str, path: str) -> str:
+        """String: the token of who is to fetch a file for a device."""
+        return self._key(f"claim:{device}:{path}")
+
+    def places(self, of: str, name: str) -> str:
+        """Zset: token -> until when (s) a fetch for a device, or from an origin, goes on."""
+        return self._key(f"places:{of}:{name}")
+
+    def away(self, origin: str) -> str:
+        """String: there while an origin that could not be read is left alone."""
+        return self._key(f"away:{origin}")
+
+    def away_times(self, origin: str) -> str:
+        """Integer: how often in a row it could not be read."""
+        return self._key(f"away_times:{origin}")
+
+    def warm_job(self, job: str) -> str:
+        """Hash: state and counts of a warm job."""
+        return self._key(f"warm:{job}")
+
+    def warm_places(self, job: str) -> str:
+        """List: folders to be looked into, the next one last."""
+        return self._key(f"warm:{job}:places")
+
+    def warm_items(self, job: str) -> str:
+        """List: paths to be fetched, some thousands at a time."""
+        return self._key(f"warm:{job}:items")
+
+    def warm_claims(self, job: str) -> str:
+        """Hash: token -> deadline of a claim, and what is left of it."""
+        return self._key(f"warm:{job}:claims")
 
     def pins(self, device: str) -> str:
         """Hash: path -> bytes of what is pinned, 0 while it is not held."""

@@ -1,13 +1,20 @@
 -- Turn a reservation into a manifest entry. The copy that it replaces leaves: its bytes count until
 -- its file is deleted and the token released.
 --
--- KEYS  the device's (parts/device.lua)
--- ARGV  path, token, entry, worth, state, expires (s), demand or prefetch, deadline (s)
--- returns  {}  the reservation is gone | {''}  done | {the file that it replaces}
+-- What nobody waits for is stored only while it is fresh, as any fill is.
+--
+-- KEYS  the device's (parts/device.lua), clock, marks
+-- ARGV  path, token, entry, worth, state, expires (s), demand, prefetch or warm, deadline (s)
+-- returns  {}  the reservation is gone | {-1}  it was invalidated meanwhile | {''}  done
+--          {the file that it replaces}
 local path, token = ARGV[1], ARGV[2]
 local bytes = reserved(path, token)
 if not bytes then
   return {}
+end
+local held = cjson.decode(string.match(ARGV[3], '{.*$'))
+if ARGV[7] ~= 'demand' and not is_fresh(KEYS[14], KEYS[15], held.incarnation, held.as_of, held.sources) then
+  return {-1}
 end
 local size = tonumber((string.match(ARGV[3], '^%d+')))
 redis.call('HDEL', device.reservations, path)
@@ -34,11 +41,11 @@ else
     redis.call('ZADD', device.rank, ARGV[4], path)
   end
 end
-if #cjson.decode(string.match(ARGV[3], '{.*$')).sources > 3 then
+if #held.sources > 3 then
   redis.call('HSET', device.ledger, 'wide', 1)  -- since an entry had sources beside its own
 end
 note_changes({path})
-if ARGV[7] == 'prefetch' then
-  redis.call('HINCRBY', device.stats, 'prefetched', 1)
+if ARGV[7] ~= 'demand' then
+  redis.call('HINCRBY', device.stats, ARGV[7] == 'warm' and 'warmed' or 'prefetched', 1)
 end
 return {replaced}

@@ -6,8 +6,8 @@
 -- the old one deleted.
 --
 -- KEYS  the device's (parts/device.lua), devices
--- ARGV  path, bytes, quota, headroom, token, now, deadline (s), device, policy, demand or prefetch,
---       weight of the priority, token to release or '', what was returned before: worth and state, or ''
+-- ARGV  path, bytes, quota, headroom, token, now, deadline (s), device, policy, demand, prefetch or
+--       warm, weight of the priority, token to release or '', what was returned before: worth and state, or ''
 -- returns  {1, worth, state}  reserved
 --          {0, worth, state, token, the files to be deleted, parted by spaces}  ask again
 --          {-1}  the path is busy
@@ -63,7 +63,7 @@ local found = lowest(missing + headroom, function(victim, so_far)
   end
   local score = tonumber(redis.call('ZSCORE', device.rank, victim))
   first = first or score
-  return may_push_out(policy, worth, score, by)
+  return may_push_out(policy, worth, score, by, victim)
 end)
 if found.bytes < missing and (found.refused or found.all) then
   if policy == 'gdga' and is_new then

@@ -56,6 +56,20 @@ local function note_changes(paths)
   end
 end
 
+-- Of states whose entries go: how many were predicted, and nobody has read them (parts/policy.lua has
+-- the form; what was asked for begins with one read).
+local function count_wasted(states, count)
+  local wasted = 0
+  for i = 1, count do
+    if states[i] and string.sub(states[i], 30, 33) == '\0\0\0\0' then
+      wasted = wasted + 1
+    end
+  end
+  if wasted > 0 then
+    redis.call('HINCRBY', device.stats, 'prefetch_wasted', wasted)
+  end
+end
+
 -- Take entries, at most AT_ONCE, out of the manifest. Their bytes stay counted until the caller has
 -- deleted the files and released the token. `copies` are the names of the files, parted by spaces.
 local function take_out(paths, copies, total, token, deadline, state)
@@ -75,6 +89,7 @@ local function take_out_entries(paths, entries, token, deadline, state)
     size, copies[i] = string.match(entries[i], '^(%d+) (%S+)')
     total = total + size
   end
+  count_wasted(redis.call('HMGET', device.state, unpack(paths)), #paths)
   redis.call('ZREM', device.rank, unpack(paths))
   redis.call('HDEL', device.state, unpack(paths))
   take_out(paths, table.concat(copies, ' '), total, token, deadline, state)

@@ -151,12 +151,13 @@ function gdga.drop(path)
   return seen
 end
 
--- What is known of a path that is not held, and what it is worth: {seen, worth}.
+-- What is known of a path that is not held, and what it is worth: {seen, worth}. w1 is the chance
+-- of what was seen once to be read again; a prediction comes with a chance of its own, as its weight.
 function gdga.insert(path, size, weight, quota, by)
   local batch, known = figure('batches', 0), redis.call('HGET', device.state, path)
   if not known then
     local seen = {size = size, weight = weight, f = 1, halvings = figure('halvings', 0), batch = batch}
-    return seen, gdga.value(seen, figure('w1', 0.3))
+    return seen, gdga.value(seen, by == 'prefetch' and 1 or figure('w1', 0.3))
   end
   if by == 'demand' then
     gdga.adapt(string.byte(known) == 1, size, quota)
@@ -194,9 +195,10 @@ local function touched(policy, seen, now, by)
   return gdga.value(seen, 1)
 end
 
--- What is known of something that is asked for and not held, and what it would be worth.
+-- What is known of something that is asked for and not held, and what it would be worth. Only what
+-- was predicted counts as unread: to have something warmed is to ask for it.
 local function asked_for(policy, path, size, weight, now, by, quota)
-  local reads = by == 'demand' and 1 or 0
+  local reads = by == 'prefetch' and 0 or 1
   local seen = {size = size, reads = reads, weight = weight, f = 1, halvings = 0}
   if policy ~= 'gdga' then
     gdga.drop(path)
@@ -216,12 +218,18 @@ local function asked_for(policy, path, size, weight, now, by, quota)
   return seen, worth
 end
 
--- Whether something may push out what is worth so much. What was predicted pushes out less.
-local function may_push_out(policy, worth, victim, by)
-  if policy == 'gdga' then
+-- Whether something may push out what is worth so much. What is warmed pushes out nothing that was
+-- warmed before it, or a folder larger than the quota would go round in it. By lru everything is worth
+-- less than what is likely to be read next, and what was warmed was read by nobody.
+local function may_push_out(policy, worth, victim, by, path)
+  if by == 'warm' and string.find(redis.call('HGET', device.manifest, path) or '', '"by": "warm"', 1, true) then
+    return false
+  elseif policy == 'gdga' then
     return worth >= victim
+  elseif policy == 'lru' then
+    return by ~= 'warm'
   end
-  return by == 'demand' or (policy == 'retention' and victim < worth)
+  return by == 'demand' or victim < worth
 end
 
 -- The entries of lowest rank that are worth at least so many bytes together, at most AT_ONCE, without
@@ -270,6 +278,7 @@ local function let_go(policy, found, quota, token, deadline, wanted)
     copies[i] = copy_of(states[i])
     more = more + string.byte(states[i])
   end
+  count_wasted(states, count)
   if policy == 'gdga' then
     gdga.raise_floor(tonumber(redis.call('ZSCORE', device.rank, paths[count])))
   end

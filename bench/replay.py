@@ -1,0 +1,222 @@
+"""Recorded accesses played to the real thing: files, devices, workers, and a clock that runs ahead.
+
+The files of the trace lie in a folder, with their names and sizes. Each client is a device that
+keeps, by LRU, 10 % of the bytes of all of them. Accesses come when their time has come by a clock
+that runs at least 100 times as fast as the recorded one, whether or not anything was fetched by
+then: a prefetch that takes a second comes 100 recorded seconds late. Planning is told the recorded
+times, or its horizons would be wrong. What came too late for the clock is told, too: ``behind_s``.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench.harness import Options, tell
+from bench.machine import Machine
+from bench.report import Figure, Report, print_json, print_table
+from bench.servers import Bed, bed
+from bench.workers import worker
+from cachekeeper.cli.traces import traces_in
+from cachekeeper.client.cache import Cache
+from cachekeeper.client.queues import queue_watch
+from cachekeeper.core.policy.simulation import share_of
+from cachekeeper.core.prefetching import DROPPED, STALE_AFTER_S
+from cachekeeper.errors import InvalidInput
+from cachekeeper.names import Queue
+from cachekeeper.settings import PREFIX, TRACES
+
+TRACE: Final = "web_nasa_jul01"
+SHARE: Final = 0.1
+SPEED: Final = 101.0  # of the clock; what is reached is told
+QUICK: Final = 1500  # the first accesses
+REPORTS: Final = 1000  # accesses between two reports of progress
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One line of the trace; the path is that of its file."""
+
+    at: float
+    client: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of it."""
+
+    requests: int
+    hits: int
+    recorded_s: float
+    took_s: float
+    behind_s: float  # the longest that an access came after its time
+    counters: dict[str, int]  # of all devices
+    waiting: int  # accesses that were not planned yet, at the most
+
+    @property
+    def speed(self) -> float:
+        """How much faster than recorded."""
+        return self.recorded_s / self.took_s
+
+
+def run(options: Options) -> Report:
+    """Play the trace. Raises InvalidInput: it is not there."""
+    accesses = read(_file(options), QUICK if options.quick else None)
+    sizes = {"requests": len(accesses)}
+    with bed() as server:
+        machine = Machine.here(server.engine)
+        played = play(server, accesses)
+    return Report("replay", machine, options.quick, sizes, _figures(played, None))
+
+
+def measure(options: Options, simulated: float | None = None) -> dict[str, float]:
+    """The figures by name, on a server of their own.
+
+    ``simulated`` is the hit ratio that a simulation of the same accesses gave (``of`` says how many
+    those are): then ``stack_hit_gap`` is how far the real thing is from it.
+    """
+    with bed() as server:
+        played = play(server, read(_file(options), of(options)))
+    return {figure.key: figure.value for figure in _figures(played, simulated)}
+
+
+def of(options: Options) -> int | None:
+    """The first so many accesses are played; None: all."""
+    return QUICK if options.quick else None
+
+
+def play(server: Bed, accesses: Sequence[Access]) -> Played:
+    """Lay the files out, start the workers, and let the clock run."""
+    largest: dict[str, int] = {}
+    for each in accesses:
+        largest[each.path] = max(each.size, largest.get(each.path, 0))
+    origin = server.state.with_name("library")
+    lay_out(origin, largest)
+    quota = share_of(sum(largest.values()), SHARE)
+    settings: dict[str, Any] = {"origin": origin, "device_quota": quota, "device_policy": "lru"}
+    settings |= {"device_headroom": 0, "disk_min_free": 0}
+    env = {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.items()}
+    with (
+        worker(server, "immediate", settings=env),
+        worker(server, "general", settings=env),
+        worker(server, "plan", settings=env),
+        worker(server, "fetch", settings=env),
+        server.cache(memory_bytes=0, **settings) as cache,
+    ):
+        return _play(cache, accesses)
+
+
+def _play(cache: Cache, accesses: Sequence[Access]) -> Played:
+    begin, first = time.monotonic() + 1, accesses[0].at
+    hits, behind, waiting = 0, 0.0, 0
+    for number, each in enumerate(accesses):
+        due = begin + (each.at - first) / SPEED
+        left = due - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+        behind = max(behind, -left)
+        device = cache.device(f"d{each.client}")
+        found = cache.device_caches.get(device.id, each.path)
+        hits += found.hit
+        with found.open() as file:
+            file.seek(0, os.SEEK_END)
+        device.read_elsewhere([each.path], at=each.at, until=time.time() + STALE_AFTER_S)
+        if number % REPORTS == REPORTS - 1:
+            with queue_watch(cache.settings) as watch:
+                rows = {row.name: row.waiting for row in watch.rows()}
+            waiting = max(waiting, rows[Queue.PLAN])
+            tell(f"replay: {number + 1:,} of {len(accesses):,}, hits {hits / (number + 1):.3f}")
+    took = time.monotonic() - begin
+    counters: dict[str, int] = {}
+    for name in cache.stores.devices.ids():
+        for counter, count in cache.stores.devices.ledger(name).counters.items():
+            counters[counter] = counters.get(counter, 0) + count
+    recorded = accesses[-1].at - first
+    return Played(len(accesses), hits, recorded, took, behind, counters, waiting)
+
+
+def _figures(played: Played, simulated: float | None) -> list[Figure]:
+    fetched, used = played.counters.get("prefetched", 0), played.counters.get("prefetch_used", 0)
+    dropped = {
+        name.removeprefix(DROPPED): count
+        for name, count in sorted(played.counters.items())
+        if name.startswith(DROPPED)
+    }
+    said = ", ".join(f"{count:,} {name}" for name, count in dropped.items()) or "none"
+    found = [
+        Figure(
+            "stack_hits",
+            played.hits / played.requests,
+            f"of {played.requests:,} accesses; {fetched:,} prefetched, {used:,} of them read; "
+            f"dropped: {said}",
+        ),
+        Figure("speed_up", played.speed, "times as fast as recorded"),
+        Figure("behind_s", played.behind_s, "the most that an access came after its time", "s"),
+        Figure("plans_waiting", played.waiting, "accesses that were not planned yet, at the most"),
+    ]
+    if simulated is not None:
+        gap = abs(played.hits / played.requests - simulated)
+        found.append(Figure("stack_hit_gap", gap, f"to the simulation's {simulated:.3f}"))
+    return found
+
+
+def lay_out(folder: Path, sizes: dict[str, int]) -> None:
+    """Files with these sizes; each has a content of its own."""
+    for path, size in sizes.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        own = path.encode()
+        file.write_bytes((own * (size // len(own) + 1))[:size])
+
+
+def read(path: Path, limit: int | None) -> list[Access]:
+    """The accesses of a trace, or its first."""
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))[:limit]
+    names = _names(sorted({row["key"] for row in rows}))
+    return [
+        Access(float(row["ts"]), row["client"], names[row["key"]], int(row["size"])) for row in rows
+    ]
+
+
+def _names(keys: Sequence[str]) -> dict[str, str]:
+    """Where the file of each key lies: in the same folder, under the same name.
+
+    A key that ends with a slash is a folder's own page; a file may not be called like a folder.
+    """
+    parts = {key: key.strip("/").split("/") for key in keys}
+    folders = {"/".join(some[:i]) for some in parts.values() for i in range(1, len(some))}
+    folders |= {"/".join(some) for key, some in parts.items() if key.endswith("/")}
+    names = {}
+    for key, some in parts.items():
+        path = "/".join(part for part in some if part not in {"", ".", ".."})
+        if key.endswith("/"):
+            names[key] = f"{path}/index" if path else "index"
+        else:
+            names[key] = f"{path}_" if path in folders else path
+    return names
+
+
+def _file(options: Options) -> Path:
+    if options.traces is None:
+        raise InvalidInput("traces", None, f"a folder, given by --traces or {TRACES}")
+    for path in traces_in(options.traces):
+        if path.name.startswith(TRACE):
+            return path
+    raise InvalidInput("traces", str(options.traces), f"a folder with {TRACE}")
+
+
+if __name__ == "__main__":
+    given = os.environ.get(TRACES)
+    report = run(Options("--quick" in sys.argv, Path(given) if given else None))
+    print_table(report)
+    print_json(report)
