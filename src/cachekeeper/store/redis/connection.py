@@ -47,7 +47,7 @@ PARTS = {
     "fill": ["record", "lives", "link"],
     "link": ["link"],
     "look": ["record"],
-    "predict_observe": ["predict"],
+    "predict_observe": ["predict", "names", "rates"],
     "prefetch_begin": ["fresh"],
     "prefetch_keep": ["fresh"],
     "prefetch_plan": ["fresh"],

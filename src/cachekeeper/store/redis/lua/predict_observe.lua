@@ -4,7 +4,6 @@
 -- history: what the device read within the horizon, the oldest first, 16 at most. Of each: time (double),
 -- length of its extension (u8), extension, digest, number of guesses (u8). Of each guess: digest,
 -- relation, decile, magnitude, bin (a byte each).
--- A rate is two doubles: hits, trials.
 --
 -- KEYS  items, queue, classes, outcomes, calibration, history of the device
 -- ARGV  path, time (s), horizon (s), items at most, lifetime of the history (s), threshold, successor of
@@ -15,21 +14,8 @@ local path, at, horizon, capacity = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]
 local threshold, after = tonumber(ARGV[6]), ARGV[7]
 local WINDOW, TOGETHER, FOLLOWERS, SPARED = 16, 4, 10, 8
 local ITEM_HALVED, RATE_HALVED, BIN_HALVED, MOST_CLASSES = 128, 1000, 2000, 4096
-local BINS, RATE, GUESS = 50, '>dd', DIGEST + 4
+local GUESS = DIGEST + 4
 local BY_NAME = '-'
-
-local function folder_of(name)
-  return string.match(name, '^(.*)/') or ''
-end
-
-local function parted(name)
-  local last = string.match(name, '[^/]*$')
-  local stem, extension = string.match(last, '^(.+)%.([A-Za-z0-9]+)$')
-  if not stem or #extension > 8 then
-    return last, ''
-  end
-  return stem, string.lower(extension)
-end
 
 local own_stem, own_extension = parted(path)
 local own_folder = folder_of(path)
@@ -50,41 +36,6 @@ local function relation_to(other, streak)
   return '-'
 end
 
--- Rates, read when first asked for and written at the end.
-local function table_of(key)
-  return {key = key, rates = {}, changed = {}}
-end
-
-local function rate(of, name)
-  local found = of.rates[name]
-  if not found then
-    local raw = redis.call('HGET', of.key, name)
-    found = {0, 0}
-    if raw then
-      found = {struct.unpack(RATE, raw)}
-    end
-    of.rates[name] = found
-  end
-  return found
-end
-
-local function save(of)
-  for name in pairs(of.changed) do
-    redis.call('HSET', of.key, name, struct.pack(RATE, unpack(of.rates[name])))
-  end
-end
-
-local function tried(counts, halved_at)
-  counts[2] = counts[2] + 1
-  if counts[2] >= halved_at then
-    counts[1], counts[2] = counts[1] / 2, counts[2] / 2
-  end
-end
-
-local function smoothed(counts, prior, strength)
-  return math.min(1, (counts[1] + strength * prior) / (counts[2] + strength))
-end
-
 local classes, outcomes = table_of(CLASSES), table_of(OUTCOMES)
 
 -- By what files of a class are counted; those of too many kinds of extensions together.
@@ -103,28 +54,6 @@ for i = 1, BINS do
   if stored then
     bins[i] = {struct.unpack(RATE, stored, 16 * (i - 1) + 1)}
   end
-end
-
--- Pool adjacent violators.
-local function curve()
-  local pools, top, values = {}, 0, {}
-  for i = 1, BINS do
-    local hits = bins[i][1] + 5 * ((i - 1 + 0.5) / BINS)
-    local trials, width = bins[i][2] + 5, 1
-    while top > 0 and pools[top][1] * trials > hits * pools[top][2] do
-      local before = pools[top]
-      hits, trials, width = before[1] + hits, before[2] + trials, before[3] + width
-      top = top - 1
-    end
-    top = top + 1
-    pools[top] = {hits, trials, width}
-  end
-  for i = 1, top do
-    for _ = 1, pools[i][3] do
-      values[#values + 1] = math.min(1, pools[i][1] / pools[i][2])
-    end
-  end
-  return values
 end
 
 -- What the device read within the horizon. One that comes late counts as the last one. Where a clock
@@ -336,7 +265,7 @@ local visits = recent()
 came_true(visits)
 follow(visits)
 local item = read()
-local slot, probability, streak = slot_of(at), curve(), streak_in(visits)
+local slot, probability, streak = slot_of(at), curve(bins), streak_in(visits)
 local reads, in_slot, magnitude = math.max(1, sum(item.reads)), math.max(1, item.reads[slot]), 0
 while 2 ^ (magnitude + 1) <= reads do
   magnitude = magnitude + 1
