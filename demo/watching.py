@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from threading import Event
 
 from cachekeeper import Cache
+from cachekeeper.core.keys import file_key, folder_key, folder_of
 from cachekeeper.core.ports.origins import Changed
 from cachekeeper.core.receipt import Receipt
 from cachekeeper.errors import CachekeeperError
-from cachekeeper.origin.folder_watch import changes
-from demo.model import album_of
 from demo.stage import Stage
 
 WAIT_S = 30.0
@@ -20,7 +19,8 @@ WAIT_S = 30.0
 def watched(stage: Stage, stop: Event) -> Iterator[str]:
     """A line for every file that changes in the copied library, until ``stop``."""
     stage.readers[0].ask("browse")  # so that pages are there to go stale
-    for batch in changes(stage.library, stop):
+    assert stage.cache.origin is not None
+    for batch in stage.cache.origin.watch(stop):
         seen = time.time()
         for changed in batch:
             try:
@@ -33,9 +33,9 @@ def watched(stage: Stage, stop: Event) -> Iterator[str]:
 
 
 def _invalidate(cache: Cache, changed: Changed) -> Receipt:
-    keys = [f"file:{changed.path}"]
+    keys = [file_key(changed.path)]
     if changed.listing:
-        keys.append(f"folder:{album_of(changed.path)}")
+        keys.append(folder_key(folder_of(changed.path)))
     handle = cache.invalidate(keys, consistency="strict", reason="the file changed")
     return handle.wait(WAIT_S, purged=True)
 

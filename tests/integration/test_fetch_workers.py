@@ -23,6 +23,7 @@ from cachekeeper.core.warming import WarmState
 from cachekeeper.names import Task
 from cachekeeper.settings import PREFIX
 from tests.integration import slow_folder
+from tests.reading import EVERYBODY, follow
 from tests.support import wait_until
 
 pytestmark = pytest.mark.slow
@@ -89,6 +90,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     env = {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.items()}
     env |= {slow_folder.GATE: str(gate), slow_folder.DIARY: str(diary)}
     with bed() as server, server.cache(memory_bytes=0, **settings) as cache:
+        follow(cache, *(f"IMG_{number}.jpg" for number in range(FILES)), devices=EVERYBODY)
         yield Site(server, folder, gate, diary, env, cache)
 
 

@@ -18,13 +18,13 @@ from cachekeeper.core.prefetching import DROPPED, Ticket
 from cachekeeper.core.stamps import Moment
 from cachekeeper.names import ROUTES, Task
 from cachekeeper.services.prefetch import Fetched
+from tests.reading import EVERYBODY, follow
 from tests.slow_origin import Gate, slow_origin
 from tests.support import wait_until
 from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
 
 AT_ONCE = 2
-EVERYBODY = 30
 
 
 @pytest.fixture
@@ -39,9 +39,8 @@ def pictures(origin: Path, cache: Cache) -> list[str]:
     names = [f"IMG_{i}.jpg" for i in range(1, 13)]
     for name in names:
         (origin / name).write_bytes(name.encode() * 10)
-    for _ in range(EVERYBODY):
-        for first in range(0, len(names), 3):
-            follow(cache, *names[first : first + 3])
+    for first in range(0, len(names), 3):
+        follow(cache, *names[first : first + 3], devices=EVERYBODY)
     return names
 
 
@@ -116,17 +115,9 @@ def test_one_that_said_so_after_the_plan_is_spared_too(
 
 
 def test_no_more_are_planned_than_may_be_at_once(cache: Cache, run: Run) -> None:
-    for _ in range(EVERYBODY):
-        follow(cache, "index", "text", "style", "script", "logo")
+    follow(cache, "index", "text", "style", "script", "logo", devices=EVERYBODY)
     learnt = run(Task.PLAN, device="phone", paths=["index"])["planned"]
     assert len(learnt) == AT_ONCE
-
-
-def follow(cache: Cache, *paths: str, at: float | None = None) -> None:
-    """Have some device read one file after another."""
-    device, when = f"tv-{uuid.uuid4().hex}", time.time() if at is None else at
-    for each in paths:
-        cache.stores.predictor.observe(device, each, when, threshold=1, limit=0)
 
 
 def test_an_access_of_long_ago_fetches_nothing(cache: Cache, run: Run, pictures: list[str]) -> None:

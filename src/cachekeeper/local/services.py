@@ -216,7 +216,7 @@ def application_services(
     unwanted = set()
     if not settings.device_port:
         unwanted.add("devices")
-    if not (settings.origin and settings.watch):
+    if not (settings.watch and (settings.origin or settings.origins)):
         unwanted.add("watch")
     return [service for service in services if service.name not in unwanted]
 
