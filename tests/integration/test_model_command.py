@@ -36,7 +36,7 @@ def given(server_url: str, deployment: str, tmp_path: Path) -> dict[str, object]
         "state": tmp_path / "state",
         "origin": library,
         "memory_bytes": 0,
-        "prefetch_neighbours": 0,
+        "prefetch": False,
     }
 
 

@@ -277,9 +277,9 @@ class Cache(Looking):
         """The handle of a warm job that any process began."""
         return self._warming.handle(job)
 
-    def origin_of(self, path: str) -> str:  # noqa: ARG002  # there is but one
+    def origin_of(self, path: str) -> str:
         """The name of the origin that a path belongs to."""
-        return "origin"
+        return path.partition("/")[0] if self.settings.origins else "origin"
 
     def load_file(self, path: str) -> Entry:
         """A file of the origin through the tiers.
