@@ -31,8 +31,8 @@ JSON_OF: Mapping[Any, str] = {
 
 
 def table(page: str, head: str) -> list[list[str]]:
-    """The rows of the one table that begins with ``head``."""
-    (found,) = re.findall(
+    """The rows of the first table that begins with ``head``."""
+    found, *_ = re.findall(
         rf"^{re.escape(head)}\n\|[-|]+\|\n((?:\|.*\n)+)", page, flags=re.MULTILINE
     )
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines()]
