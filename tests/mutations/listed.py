@@ -166,6 +166,15 @@ LISTED: Final = (
         ("tests/property/test_ledger_model.py",),
     ),
     Mutation(
+        "links-followed",
+        "D",
+        "Nothing on the disk of a host is reached through a link.",
+        "src/cachekeeper/beneath.py",
+        "_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW |",
+        "_FOLDER = os.O_RDONLY | os.O_DIRECTORY |",
+        ("tests/property/test_paths.py::test_whatever_is_planted_nothing_leads_out",),
+    ),
+    Mutation(
         "receipts-for-ever",
         "K",
         "A key that is no truth has an expiry.",
