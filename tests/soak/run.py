@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any, Final
 import redis
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.services.device import RESERVATION_S
 from cachekeeper.store.redis.layout import Layout
 from tests.soak import faults as scenes
 from tests.soak import judge, notes, samples, world
@@ -150,7 +152,10 @@ def _look_at_disk(stack: Stack, outcome: Outcome) -> None:
         stores = cache.stores
         stores.disk.collect(-1)
         linked: set[str] = set()
+        caches = copy.copy(cache.device_caches)
+        caches._now = lambda: time.time() + RESERVATION_S + 1
         for device in stores.devices.ids():
+            caches.settle(device)  # what somebody had reserved who was cut off
             manifest, there = stores.devices.manifest(device), stores.files.sizes(device)
             linked |= {held.sha256 for held in manifest.values()}
             copies = {held.copy: held.size for held in manifest.values()}
