@@ -43,7 +43,9 @@ mutations: ## break invariants one by one, and see that a test fails for each
 	@python3 bootstrap.py exec python -m tests.mutations $(ARGS)
 
 fuzz: ## the property tests with other examples, and more: make fuzz [EXAMPLES=2000]
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) python3 bootstrap.py test tests/property --timeout 3600 $(ARGS)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) python3 bootstrap.py test --timeout 3600 tests/property \
+	  tests/tasks/test_whole_client.py tests/tasks/test_fuzzed_messages.py \
+	  tests/integration/test_fuzzed_endpoint.py $(ARGS)
 
 bench: ## the benchmarks: make bench [ARGS="read --quick"]
 	@python3 bootstrap.py bench $(ARGS)
