@@ -2,7 +2,7 @@
 # without make, `python3 bootstrap.py run` does the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint chaos purge crash devices bench stop lock clean
+.PHONY: help run demo test lint chaos purge crash devices soak mutations fuzz bench stop lock clean
 
 # As typed: spaces, `~` and `$` in a folder's name must survive make and the shell.
 override LIBRARY := $(value LIBRARY)
@@ -35,6 +35,17 @@ crash: ## kill everything and look for requests that were lost: make crash [ARGS
 
 devices: ## kill the readers of a device, and look for a byte too much: make devices [ARGS="--seed 42"]
 	@python3 bootstrap.py exec python -m tests.chaos.devices $(ARGS)
+
+soak: ## all of it under load and faults, and what grows: make soak [ARGS="--minutes 20"]
+	@python3 bootstrap.py exec python -m tests.soak $(ARGS)
+
+mutations: ## break invariants one by one, and see that a test fails for each
+	@python3 bootstrap.py exec python -m tests.mutations $(ARGS)
+
+fuzz: ## the property tests with other examples, and more: make fuzz [EXAMPLES=2000]
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) python3 bootstrap.py test --timeout 3600 tests/property \
+	  tests/tasks/test_whole_client.py tests/tasks/test_fuzzed_messages.py \
+	  tests/integration/test_fuzzed_endpoint.py $(ARGS)
 
 bench: ## the benchmarks: make bench [ARGS="read --quick"]
 	@python3 bootstrap.py bench $(ARGS)

@@ -16,8 +16,8 @@ os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)
 if not os.environ.get("FLOWER_BASIC_AUTH"):
     basic_auth: list[str] = []
 
-# Bounds its memory; the default is ten times that.
-max_tasks = 10_000
+# Bounds its memory, some 7 KB a task once it knows so many; the default is ten times that.
+max_tasks = int(os.environ.get("FLOWER_MAX_TASKS") or 10_000)
 
 # Its history file is a pickle: whoever can write the file runs code here.
 persistent = False

@@ -1,17 +1,10 @@
-"""Hypothesis: the same examples at every run, and as many as fit into a run of all tests."""
+"""What every property here is tried with."""
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-# No deadline: on a busy machine a slow example says nothing of the code. Too slow to generate
-# is no finding either. A fixture that lives longer than an example is on purpose here.
-settings.register_profile(
-    "cachekeeper",
-    deadline=None,
-    derandomize=True,
-    max_examples=150,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+from tests.property.profile import PROFILE
+
+settings.register_profile("cachekeeper", PROFILE)
 settings.load_profile("cachekeeper")

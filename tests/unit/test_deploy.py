@@ -170,6 +170,7 @@ def test_flower_is_closed_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options.basic_auth == []
     assert "FLOWER_UNAUTHENTICATED_API" not in os.environ
     assert (options.max_tasks, options.persistent) == (10_000, False)
+    assert flower_options(monkeypatch, FLOWER_MAX_TASKS="300").max_tasks == 300
 
 
 def test_flower_takes_credentials_but_no_empty_ones(monkeypatch: pytest.MonkeyPatch) -> None:
