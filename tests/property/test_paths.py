@@ -184,7 +184,7 @@ def cache(server_url: str, around: Around) -> Iterator[Cache]:
         origin=library,
         memory_bytes=1_000_000,
         disk_min_free=0,
-        prefetch_neighbours=0,
+        prefetch=False,
     )
     with Cache(settings_) as opened:
         yield opened

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import time
 from collections import Counter
@@ -152,10 +151,8 @@ def _look_at_disk(stack: Stack, outcome: Outcome) -> None:
         stores = cache.stores
         stores.disk.collect(-1)
         linked: set[str] = set()
-        caches = copy.copy(cache.device_caches)
-        caches._now = lambda: time.time() + RESERVATION_S + 1
+        _until_none(lambda: _reserved(cache), RESERVATION_S + 5)  # by somebody who was cut off
         for device in stores.devices.ids():
-            caches.settle(device)  # what somebody had reserved who was cut off
             manifest, there = stores.devices.manifest(device), stores.files.sizes(device)
             linked |= {held.sha256 for held in manifest.values()}
             copies = {held.copy: held.size for held in manifest.values()}
@@ -171,6 +168,14 @@ def _look_at_disk(stack: Stack, outcome: Outcome) -> None:
             outcome.wrong.append(f"{len(leaked)} blobs that nothing names")
         if halves := list((stores.blobs.folder / "incoming").iterdir()):
             outcome.wrong.append(f"{len(halves)} halves of contents")
+
+
+def _reserved(cache: Cache) -> list[str]:
+    """Devices that still hold room for somebody, what the sweep ends once it is due apart."""
+    devices = cache.stores.devices
+    for device in devices.ids():
+        cache.device_caches.settle(device)
+    return [device for device in devices.ids() if devices.ledger(device).reserved]
 
 
 def _until_none(found: Callable[[], Sequence[str]], seconds: float) -> list[str]:

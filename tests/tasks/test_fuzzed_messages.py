@@ -72,16 +72,44 @@ fields = {
 }
 keys = fields.pop("keys")
 requests = st.fixed_dictionaries({"keys": keys}, optional=fields)
-prefetches = st.fixed_dictionaries(
-    {}, optional={"device": either(st.just("anna")), "path": either(lost_texts())}
+times = st.floats(0, 2e9)
+plans = st.fixed_dictionaries(
+    {},
+    optional={
+        "device": either(st.just("anna")),
+        "paths": either(st.lists(lost_texts(), max_size=3)),
+        "at": either(times),
+        "until": either(times),
+    },
+)
+numbers = {"incarnation": either(st.integers(0, 9)), "epoch": either(st.integers(0, 9))}
+fetches = st.fixed_dictionaries(
+    {},
+    optional={
+        "device": either(st.just("anna")),
+        "path": either(lost_texts()),
+        "token": either(st.just("t")),
+        "origin": either(st.just("origin")),
+        **numbers,
+        "probability": either(st.floats(0, 1)),
+        "until": either(times),
+    },
+)
+changed = st.fixed_dictionaries(
+    {},
+    optional={
+        "paths": either(st.lists(lost_texts(), max_size=3)),
+        "reason": either(st.text(max_size=210)),
+        "by": either(st.text(max_size=20)),
+        "id": either(st.uuids().map(str)),
+    },
 )
 purges = st.fixed_dictionaries(
     {}, optional={"requests": either(st.lists(st.text(min_size=1, max_size=20), min_size=1))}
 )
 unknown = st.dictionaries(st.text(max_size=5), wild, max_size=2)
-others = st.sampled_from(
-    [task for task in ROUTES if task not in {Task.INVALIDATE, Task.PREFETCH, Task.PURGE}]
-)
+WITH_FIELDS = {Task.INVALIDATE, Task.PURGE, Task.PLAN, Task.PREFETCH, Task.REPORT_CHANGES}
+others = st.sampled_from([task for task in ROUTES if task not in WITH_FIELDS])
 
 
 class Desk:
@@ -149,16 +177,33 @@ def test_a_request_is_done_or_waits_or_is_a_letter_that_says_why(
 
 
 @pytest.mark.timeout(600)
-@given(fields=prefetches, more=st.one_of(st.just({}), unknown), args=st.lists(wild, max_size=1))
+@given(fields=plans, more=st.one_of(st.just({}), unknown), args=st.lists(wild, max_size=1))
 @settings(FEWER)
-def test_a_prefetch_fetches_or_is_a_letter_that_says_why(
+def test_a_plan_plans_or_is_a_letter_that_says_why(
+    desk: Desk, fields: dict[str, Any], more: dict[str, Any], args: list[Any]
+) -> None:
+    result = desk.outcome(Task.PLAN, args, {**more, **fields})
+    assert refused(result) or result == {"planned": []}
+
+
+@pytest.mark.timeout(600)
+@given(fields=fetches, more=st.one_of(st.just({}), unknown), args=st.lists(wild, max_size=1))
+@settings(FEWER)
+def test_a_fetch_says_why_not_or_is_a_letter_that_does(
     desk: Desk, fields: dict[str, Any], more: dict[str, Any], args: list[Any]
 ) -> None:
     result = desk.outcome(Task.PREFETCH, args, {**more, **fields})
-    if isinstance(result, Letter):
-        assert refused(result) or result.reason.startswith("the origin has no ")
-    else:
-        assert result["fetched"] == []
+    assert refused(result) or (result["bytes"] == 0 and result["why"])
+
+
+@pytest.mark.timeout(600)
+@given(fields=changed, more=st.one_of(st.just({}), unknown), args=st.lists(wild, max_size=1))
+@settings(FEWER)
+def test_a_report_of_changes_is_done_or_is_a_letter_that_says_why(
+    desk: Desk, fields: dict[str, Any], more: dict[str, Any], args: list[Any]
+) -> None:
+    result = desk.outcome(Task.REPORT_CHANGES, args, {**more, **fields})
+    assert refused(result) or not isinstance(result, Letter)
 
 
 @pytest.mark.timeout(600)

@@ -101,7 +101,7 @@ def tag_of(doc: str) -> str:
 
 @pytest.fixture
 def given() -> dict[str, object]:
-    return {"memory_bytes": MEMORY, "redis_value_bytes": 2000, "prefetch_neighbours": 0}
+    return {"memory_bytes": MEMORY, "redis_value_bytes": 2000, "prefetch": False}
 
 
 @pytest.mark.slow
