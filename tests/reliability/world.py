@@ -7,7 +7,6 @@ import os
 import signal
 import struct
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import psutil
+from celery import Celery
 
 from cachekeeper.client.cache import Cache
 from cachekeeper.local.services import application_services
@@ -30,6 +30,7 @@ from tests.support import wait_until
 
 WORKERS: Final = ("immediate", "general")
 READY_S: Final = 60.0
+CONTROL_S: Final = 10.0
 TEND_S: Final = 0.1
 SMALL_DISK: Final = "96m"
 SAID: Final = 6000  # characters of a log
@@ -67,10 +68,12 @@ class Open:
 class World:
     """Real processes; what ends is started again, unless the cell says otherwise."""
 
-    def __init__(self, folder: Path, *, small_disk: bool = False) -> None:
+    def __init__(self, folder: Path, *, small_disk: bool = False, **given: Any) -> None:
         self.folder, self._small = folder, small_disk
+        self._given = {**SETTINGS, **given}
         self.is_small = False  # the state lies on a file system of its own
         self.healed = 0.0  # when the cause of the last fault had gone, on the monotonic clock
+        self._workers: dict[str, tuple[list[str], dict[str, str]]] = {}
         self._stack = ExitStack()
         self._stopping = threading.Event()
 
@@ -102,14 +105,18 @@ class World:
 
     def control(self, worker: str, command: str, **arguments: Any) -> None:
         """Remote control of one worker, which answers."""
-        name = f"{worker}@{os.uname().nodename}"
-        code = (
-            "import json, sys; from workers.app import app;"
-            "sys.exit(not app.control.broadcast(sys.argv[1], arguments=json.loads(sys.argv[3]),"
-            "destination=[sys.argv[2]], reply=True, timeout=10, limit=1))"
-        )
-        argv = [sys.executable, "-c", code, command, name, json.dumps(arguments)]
-        subprocess.run(argv, env=self._outside(), cwd=ROOT, check=True, timeout=READY_S)
+        with Celery(broker=self.server.url, set_as_current=False) as app:
+            replies = app.control.broadcast(
+                command,
+                arguments=arguments,
+                destination=[f"{worker}@{os.uname().nodename}"],
+                reply=True,
+                timeout=CONTROL_S,
+                limit=1,
+            )
+        assert replies, f"{worker} did not answer to {command}"
+        (answer,) = (said for reply in replies for said in reply.values())
+        assert "error" not in answer, answer
 
     def open_files(self) -> dict[str, Open]:
         """The descriptors of the main processes of the workers."""
@@ -174,6 +181,13 @@ class World:
         with (self.folder / "clock").open("r+b") as file:
             file.write(struct.pack("d", seconds))
 
+    def add_worker(self, name: str, like: str) -> None:
+        """One more that does what another does; ready when this returns."""
+        argv, env = self._workers[like]
+        again = [f"{name}@%h" if word == f"{like}@%h" else word for word in argv]
+        self.cluster.add(name, again, env)
+        self.await_ready(name)
+
     def add_beat(self) -> None:
         """One more, with a schedule of its own."""
         self.cluster.add("beat-2", self._beat_again, self._env)
@@ -210,7 +224,7 @@ class World:
         return self._settings(self.server.url)
 
     def _settings(self, url: str) -> Settings:
-        given = {name.lower(): value for name, value in SETTINGS.items()}
+        given = {name.lower(): value for name, value in self._given.items()}
         where = {"state": self.folder / "state", "origin": self.folder / "origin"}
         return load(cache_url=url, broker_url=url, **where, **given)
 
@@ -233,14 +247,15 @@ class World:
         for worker in WORKERS:
             env = self._environment(self.server.gate(worker))
             argv = [w.replace("workers.app", inside.APPLICATION) for w in found[worker].argv]
-            self.cluster.add(worker, argv, {**env, **found[worker].env})
+            self._workers[worker] = argv, {**env, **found[worker].env}
+            self.cluster.add(worker, *self._workers[worker])
         beat = found["beat"].argv
         self.cluster.add("beat", beat, self._env)
         self._beat_again = [f"{w}-2" if w == str(state.schedule) else w for w in beat]
 
     def _environment(self, url: str) -> dict[str, str]:
         where = {"STATE": self.folder / "state", "ORIGIN": self.folder / "origin"}
-        ours = {**SETTINGS, **where, "BROKER_URL": url, "CACHE_URL": url}
+        ours = {**self._given, **where, "BROKER_URL": url, "CACHE_URL": url}
         return {
             **{PREFIX + name: str(value) for name, value in ours.items()},
             "TMPDIR": str(self.folder / "tmp"),
@@ -248,15 +263,6 @@ class World:
             "RELIABILITY_CLOCK": str(self.folder / "clock"),
             "PYTHONPATH": str(Path(__file__).parent / "clock"),
         }
-
-    def _outside(self) -> dict[str, str]:
-        env = {
-            **os.environ,
-            **self._env,
-            "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT))),
-        }
-        del env[inside.FOLDER]
-        return env
 
     def _tend(self) -> None:
         while not self._stopping.wait(TEND_S):

@@ -90,6 +90,7 @@ class Cluster:
     def server(self, name: str = "server") -> Server:
         """A new server, which answers, with a proxy in front of it."""
         server = Server(self._engine, name)
+        self._stack.callback(server.container.remove)
         self._stack.enter_context(server.proxy)
         server.start()
         return server
