@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -123,3 +125,20 @@ def test_a_producer_whose_connection_broke_sends_over_another_one(url: str, serv
     broker.send(Task.HEARTBEAT, {})
     assert server.llen(Queue.MAINTENANCE) == 2
     broker.close()
+
+
+def test_a_full_server_does_not_end_the_consumer(connection: Connection, server: Any) -> None:
+    """It refuses to move a list onto itself, which is how a consumer waits; Celery would end."""
+    found: list[Any] = []
+    with Consumer(connection.default_channel, QUEUES, on_message=found.append):
+        server.config_set("maxmemory", 1)
+        try:
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.2)
+        finally:
+            server.config_set("maxmemory", 0)
+        server.lpush(QUEUES[1].name, item())
+        while not found:
+            connection.drain_events(timeout=5)
