@@ -2,7 +2,7 @@
 # without make, `python3 bootstrap.py run` does the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint chaos purge crash devices bench stop lock clean
+.PHONY: help run demo test lint chaos purge crash devices reliability bench stop lock clean
 
 # As typed: spaces, `~` and `$` in a folder's name must survive make and the shell.
 override LIBRARY := $(value LIBRARY)
@@ -35,6 +35,9 @@ crash: ## kill everything and look for requests that were lost: make crash [ARGS
 
 devices: ## kill the readers of a device, and look for a byte too much: make devices [ARGS="--seed 42"]
 	@python3 bootstrap.py exec python -m tests.chaos.devices $(ARGS)
+
+reliability: ## every fault against every type of task: make reliability [ARGS="--cells SIGTERM"]
+	@python3 bootstrap.py exec python -m tests.reliability $(ARGS)
 
 bench: ## the benchmarks: make bench [ARGS="read --quick"]
 	@python3 bootstrap.py bench $(ARGS)

@@ -56,6 +56,7 @@ class Cell:
     recovery_s: float = 0.0
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
+    revision: str = ""  # of the checkout
     log: str = ""  # the last that the processes said, if anything is wrong
 
 

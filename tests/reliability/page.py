@@ -26,9 +26,10 @@ orphan, a key, a blob, a message or a file descriptor that is left, or a dead le
 COLUMNS: Final = "n | accepted | lost | duplicated | stale | wrong | recovery p50 | max"
 
 
-def page(cells: Sequence[Cell], run: str) -> str:
-    """The whole text; ``run`` says what was run."""
-    lines = [HEAD, run, "", "## Operations", ""]
+def page(cells: Sequence[Cell], runs: Sequence[str]) -> str:
+    """The whole text; ``runs`` says what was run, by revision."""
+    lines = [HEAD, "Runs, by revision:", "", *(f"- {run}" for run in runs)]
+    lines += ["", "## Operations", ""]
     lines += [f"| operation | what | bound | {COLUMNS} |", "|---" * 11 + "|"]
     for name, op in ALL.items():
         if mine := [c for c in cells if c.operation == name]:
@@ -48,7 +49,9 @@ def page(cells: Sequence[Cell], run: str) -> str:
             lines.append(f"| {name}, {load} | {why} | {_figures(mine)} |")
     wrong = [c for c in cells if c.wrong]
     lines += ["", "## What was wrong", ""]
-    lines += [f"- {c.operation}, {c.load}: {'; '.join(c.wrong[:4])}" for c in wrong] or ["Nothing."]
+    lines += [
+        f"- {c.revision}: {c.operation}, {c.load}: {'; '.join(c.wrong[:4])}" for c in wrong
+    ] or ["Nothing."]
     return "\n".join(lines) + "\n"
 
 

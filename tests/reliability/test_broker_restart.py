@@ -1,4 +1,4 @@
-"""A server that restarts ends a plain Celery worker one time in ten; ours go on, or nobody sees it."""
+"""A server that restarts ends a plain Celery worker one time in ten; ours go on."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path, **SHIPPED) as made:
+    with World(tmp_path / "world", given=SHIPPED) as made:
         yield made
 
 

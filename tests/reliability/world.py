@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +68,11 @@ class Open:
 class World:
     """Real processes; what ends is started again, unless the cell says otherwise."""
 
-    def __init__(self, folder: Path, *, small_disk: bool = False, **given: Any) -> None:
+    def __init__(
+        self, folder: Path, *, small_disk: bool = False, given: Mapping[str, Any] | None = None
+    ) -> None:
         self.folder, self._small = folder, small_disk
-        self._given = {**SETTINGS, **given}
+        self._given = {**SETTINGS, **(given or {})}
         self.is_small = False  # the state lies on a file system of its own
         self.healed = 0.0  # when the cause of the last fault had gone, on the monotonic clock
         self._workers: dict[str, tuple[list[str], dict[str, str]]] = {}
