@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from celery import current_task
+from celery.worker.control import control_command
 
 from cachekeeper.origin.folder import FolderOrigin
 from tests.reliability.inside import FOLDER, PLAN, SLOW_ORIGIN
@@ -28,6 +29,16 @@ HOG_BYTES: Final = 500_000_000
 
 app.conf.worker_pool_restarts = True
 app.conf.worker_max_memory_per_child = MEMORY_KB
+
+
+@control_command()
+def limit_tasks(state: Any, task_name: str, soft: float, hard: float) -> dict[str, str]:
+    """Change limits of time. Celery's own command does not: requests know them from the start."""
+    task = state.app.tasks[task_name]
+    task.soft_time_limit, task.time_limit = soft, hard
+    state.consumer.update_strategies()
+    return {"ok": "limited"}
+
 
 _wiring, _open = WiringPerProcess.__call__, FolderOrigin.open
 

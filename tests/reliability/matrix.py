@@ -17,7 +17,9 @@ from tests.reliability.world import World
 #: (operation, type of task)
 Name = tuple[str, str]
 
-ALL_CELLS: Final[tuple[Name, ...]] = tuple((op, load) for op in ALL for load in LOADS)
+ALL_CELLS: Final[tuple[Name, ...]] = tuple(
+    (op, load) for op in ALL for load in LOADS if ALL[op].only in ("", load)
+)
 
 #: Played again and again, each with why.
 RISKIEST: Final[dict[Name, str]] = {
@@ -53,7 +55,7 @@ RISKIEST: Final[dict[Name, str]] = {
 
 #: The short form: each operation once, spread over the types of task.
 SHORT: Final[tuple[Name, ...]] = tuple(
-    (op, list(LOADS)[i % len(LOADS)]) for i, op in enumerate(ALL)
+    (op, ALL[op].only or list(LOADS)[i % len(LOADS)]) for i, op in enumerate(ALL)
 )
 
 
