@@ -2,7 +2,7 @@
 # without make, `python3 bootstrap.py run` does the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint chaos purge crash devices soak mutations fuzz bench stop lock clean
+.PHONY: help run demo test lint chaos purge crash devices reliability soak mutations fuzz bench stop lock clean
 
 # As typed: spaces, `~` and `$` in a folder's name must survive make and the shell.
 override LIBRARY := $(value LIBRARY)
@@ -46,6 +46,9 @@ fuzz: ## the property tests with other examples, and more: make fuzz [EXAMPLES=2
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) python3 bootstrap.py test --timeout 3600 tests/property \
 	  tests/tasks/test_whole_client.py tests/tasks/test_fuzzed_messages.py \
 	  tests/integration/test_fuzzed_endpoint.py $(ARGS)
+
+reliability: ## every fault against every type of task: make reliability [ARGS="--cells SIGTERM"]
+	@python3 bootstrap.py exec python -m tests.reliability $(ARGS)
 
 bench: ## the benchmarks: make bench [ARGS="read --quick"]
 	@python3 bootstrap.py bench $(ARGS)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import time
 from types import ModuleType
 from typing import Any
 
 from celery.exceptions import WorkerShutdown
-from celery.signals import before_task_publish, celeryd_init, setup_logging
+from celery.signals import before_task_publish, celeryd_init, setup_logging, worker_process_init
 
 from cachekeeper.client.stores import server_urls
 from cachekeeper.errors import CachekeeperError
@@ -23,7 +24,15 @@ REFUSED = 1
 
 
 def connect(config: ModuleType) -> None:
-    """Have workers check themselves, and ``config``, before they serve; and beat date its ticks."""
+    """Have workers check themselves, and ``config``, before they serve; and beat date its ticks.
+
+    A process of a pool that is told to stop ends by SystemExit, so that what it has claimed can be
+    handed back on the way; Celery has the signal end it where it stands.
+    """
+
+    @worker_process_init.connect(weak=False)
+    def end_in_order(**_: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
     @before_task_publish.connect(weak=False)
     def date(headers: dict[str, Any] | None = None, **_: Any) -> None:

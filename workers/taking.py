@@ -9,7 +9,7 @@ sooner than the visibility timeout: that has to be longer than any task may run.
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
@@ -24,6 +24,8 @@ SIGNS: Final = "cachekeeper.consumers"
 #: the most urgent one alone: no command of Redis waits for several lists and takes nothing.
 IDLE_S: Final = 0.05
 IDLE_ALONE_S: Final = 1.0
+#: A list that is never there. A full server refuses to move what might grow, but lets us wait here.
+NOTHING: Final = "cachekeeper.nothing"
 #: A consumer that gave no sign for so long counts as dead; the transport option ``silent_s``.
 SILENT_S: Final = 30.0
 
@@ -68,6 +70,7 @@ class TakingChannel(redis.Channel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._consumer, self._tags = uuid4().hex, 0
         self._waiting = False  # what was sent waits for a message, and takes none
+        self._full = False  # the server refused to wait as we like it
         #: The tag of the message that was taken last, until it is among the delivered ones.
         self.noted: str | None = None
         super().__init__(*args, **kwargs)
@@ -95,6 +98,9 @@ class TakingChannel(redis.Channel):
         self._brpop_sent_at = monotonic()  # type: ignore[assignment]  # None at first
         if self._waiting:  # a list that is moved onto itself stays as it is
             urgent = min(self.active_queues, key=_rank)
+            if self._full:
+                self._in_poll.send_command("BRPOP", NOTHING, IDLE_S)
+                return
             wait = IDLE_ALONE_S if len(self.active_queues) == 1 else IDLE_S
             self._in_poll.send_command("BLMOVE", urgent, urgent, "RIGHT", "RIGHT", wait)
             return
@@ -121,11 +127,11 @@ class TakingChannel(redis.Channel):
             if command != "BRPOP":
                 return parse(connection, command, **options)
             if self._waiting:
-                self._waiting = False
+                self._waiting, was_full, self._full = False, self._full, False
                 try:
-                    parse(connection, "BLMOVE", **options)
-                except OutOfMemoryError:  # a full server refuses to wait; what it holds it gives
-                    sleep(IDLE_S)
+                    parse(connection, "BRPOP" if was_full else "BLMOVE", **options)
+                except OutOfMemoryError:  # Celery would end: look again, and wait otherwise
+                    self._full = True
                 return None
             reply = parse(connection, command, **options)
             self._waiting = not reply

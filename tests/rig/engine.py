@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from signal import SIGKILL, Signals
+from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 from types import SimpleNamespace
 from typing import Any, BinaryIO, TypeAlias
 
@@ -146,6 +146,20 @@ class ProcessContainer:
         if self._group:
             stop([replace(self._group, grace=timeout)])
             self.wait()
+
+    @property
+    def pid(self) -> int:
+        """Of the first process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def pause(self) -> None:
+        """Stop every process where it stands, as a frozen container is."""
+        os.killpg(self.pid, SIGSTOP)
+
+    def unpause(self) -> None:
+        """Let them go on."""
+        os.killpg(self.pid, SIGCONT)
 
     def restart(self, timeout: float = RESTART_S) -> None:
         """Stop and start, with the same folder, ports and log."""

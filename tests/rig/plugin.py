@@ -6,6 +6,7 @@ Ask for ``celery_setup`` and ``cache``. A test that needs another set-up overrid
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
+import docker
 import pytest
 from pytest_celery import CELERY_REDIS_BROKER, CeleryWorkerContainer, RedisContainer
 from pytest_docker_tools.exceptions import TimeoutError as NotInTime
@@ -33,12 +35,17 @@ WAITING = (
     "pytest_docker_tools.factories.container",
     "pytest_docker_tools.wrappers.container",
 )
+#: Environment variable: ``docker`` for real containers.
+RIG = "CELERY_RIG"
 CLIENT_LEASE_S = 1.0  # leaving takes up to a quarter of it
 
 
 @pytest.fixture(scope="session")
-def docker_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessEngine]:
-    """The one seam: what pytest-celery believes to be a container engine."""
+def docker_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The one seam: what pytest-celery believes to be a container engine; or is one, if asked."""
+    if os.environ.get(RIG) == "docker":
+        yield docker.from_env()
+        return
     engine = ProcessEngine(tmp_path_factory.mktemp("engine"))
     with pytest.MonkeyPatch.context() as patch:
         # A process is ready sooner than a container, and is at 127.0.0.1 wherever tests run.

@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 
-from tests.chaos.coherence.proxy import Mode
+from tests.rig.proxy import Mode
 from tests.soak.stack import CLIENTS, READY_S, Stack
 from tests.support import wait_until
 

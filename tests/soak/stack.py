@@ -20,7 +20,7 @@ from cachekeeper.local.services import application_root
 from cachekeeper.local.spawn import Guardian, spawn
 from cachekeeper.local.state import Running, read_running, wait_gone, wait_ready
 from cachekeeper.settings import PREFIX, Settings, load
-from tests.chaos.coherence.proxy import Proxy
+from tests.rig.proxy import Proxy
 from tests.soak import world
 from tests.support import unused_port, wait_until
 

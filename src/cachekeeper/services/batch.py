@@ -18,7 +18,11 @@ from cachekeeper.services.retry import SHOWN, Retrier
 
 
 class Flusher:
-    """Claims, invalidates, completes. A killed flush comes back when its deadline has passed."""
+    """Claims, invalidates, completes.
+
+    A flush that is told to stop (SystemExit) hands back what it has not completed; one that is
+    killed comes back when its deadline has passed.
+    """
 
     def __init__(
         self,
@@ -43,7 +47,12 @@ class Flusher:
             if not requests:  # somebody else has them
                 break
             left -= len(requests)
-            done += self._run(strategy, token, requests)
+            try:
+                done += self._run(strategy, token, requests)
+            except SystemExit:  # the process is told to stop: nobody is to wait for the deadline
+                ids = [request.id for request in requests]
+                self._pending.hand_back(strategy, token, ids, self._now())
+                raise
         return done
 
     def _run(self, strategy: Strategy, token: str, requests: list[Request]) -> list[Receipt]:

@@ -24,11 +24,11 @@ from cachekeeper.names import QUEUES
 from cachekeeper.settings import PREFIX
 from tests.chaos.coherence.history import ASYNC, Answered, Fault
 from tests.chaos.coherence.process import BROKEN
-from tests.chaos.coherence.proxy import HOST, Mode, Proxy
 from tests.chaos.coherence.removed import VARIABLE
 from tests.chaos.coherence.server import Server
 from tests.chaos.coherence.world import CALM, REDIS_VALUE_BYTES, SOURCES
 from tests.integration.processes import family
+from tests.rig.proxy import HOST, Mode, Proxy
 from tests.support import unused_port
 
 LEASE_S: Final = 0.6

@@ -15,8 +15,8 @@ import redis
 from cachekeeper.store.redis.layout import Layout
 from tests.chaos.coherence.cluster import LEASE_S, QUEUED, Actor, Cluster
 from tests.chaos.coherence.history import Fault
-from tests.chaos.coherence.proxy import Mode
 from tests.chaos.coherence.world import HOT, source_key
+from tests.rig.proxy import Mode
 
 SHORT_S: Final = (0.05, 0.8 * LEASE_S)
 LONG_S: Final = (1.2 * LEASE_S, 3 * LEASE_S)

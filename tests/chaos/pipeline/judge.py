@@ -68,7 +68,7 @@ def judge(
     deadline_s: float,
 ) -> Verdict:
     """Look at each request once, whatever number of times it was sent."""
-    verdict, parts = Verdict(), _marks(log)
+    verdict, parts = Verdict(), marks_by_request(log)
     buried = {str(letter.arguments.get("id")) for letter in letters}
     asked: dict[str, list[Sent]] = defaultdict(list)
     for one in sent:
@@ -104,7 +104,7 @@ def judge(
     return verdict
 
 
-def _marks(log: Sequence[Marked]) -> Marks:
+def marks_by_request(log: Sequence[Marked]) -> Marks:
     """By request and part of it: how often it was marked in which incarnation.
 
     Within an incarnation each mark has the epoch after the one before; a new one leaves one out.

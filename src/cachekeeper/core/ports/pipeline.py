@@ -88,6 +88,9 @@ class Pending(Protocol):
     def complete(self, strategy: Strategy, token: str, ids: Iterable[str]) -> int:
         """Forget claimed requests that are done."""
 
+    def hand_back(self, strategy: Strategy, token: str, ids: Iterable[str], now: float) -> int:
+        """Have claimed requests wait again, for somebody else; how many were still claimed."""
+
     def requeue_overdue(self, now: float, reason: str) -> tuple[int, list[Request]]:
         """Of claims whose deadline has passed: how many were requeued, and those given up.
 

@@ -207,6 +207,11 @@ class RedisPending:
         keys = [layout.inflight, layout.requests, layout.attempts]
         return int(self._c.run("complete", keys, [strategy, token, *ids]))
 
+    def hand_back(self, strategy: Strategy, token: str, ids: Iterable[str], now: float) -> int:
+        """Have claimed requests wait again, for somebody else; how many were still claimed."""
+        keys = [self._c.layout.inflight, self._c.layout.pending(strategy)]
+        return int(self._c.run("hand_back", keys, [strategy, token, now, *ids]))
+
     def requeue_overdue(self, now: float, reason: str) -> tuple[int, list[Request]]:
         """How many were requeued since their claimer did not finish, and those given up.
 

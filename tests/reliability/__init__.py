@@ -1,0 +1,1 @@
+"""Every fault against every type of task: ``python -m tests.reliability``."""
