@@ -126,11 +126,11 @@ def _most(kind: str) -> int:
     """How many keys of a kind there may be when nothing goes on."""
     if kind in {"value", "binding", "graph:in", "graph:out"}:
         return world.KEYS
-    if kind == "followers":
-        return world.FILES
+    if kind == "known":
+        return world.FOLDERS + 1
     if kind == "device":
-        return 14 * len(world.DEVICES)
-    if kind in {"events", "last", "reports", "said"}:
+        return 15 * len(world.DEVICES)
+    if kind in {"events", "history", "last", "reports", "said"}:
         return len(world.DEVICES)
     if kind in {"pending", "contents", "contents_of", "prepared", "due"} | GONE | GONE_LATE:
         return 0
@@ -142,10 +142,15 @@ GONE: Final = {"requests", "inflight", "attempts", "lazy"}
 #: Kinds that go a while after the last request, or after the last value that names them.
 GONE_LATE: Final = {
     "receipt", "records", "marked", "ended", "leftover",
-    "group", "groups", "groups_of", "subgroups",
+    "group", "groups", "groups_of", "subgroups", "claim", "places", "away", "away_times",
 }  # fmt: skip
 #: Kinds of which there are a few whatever happens.
-SINGLE: Final = {"dead": 3, "bell": 20}  # a bell that nobody waits for any more stays a minute
+SINGLE: Final = {
+    "dead": 3,
+    "bell": 20,  # one that nobody waits for any more stays a minute
+    "model": 5,
+    "reconcile": 5,
+}
 
 
 def _change(

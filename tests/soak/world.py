@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 FILES: Final = 120
+FILES_A_FOLDER: Final = 20
+FOLDERS: Final = FILES // FILES_A_FOLDER
 PAGES: Final = 30
 FILES_A_PAGE: Final = 6
 WIDE: Final = 2  # pages made of every file, which fold into groups
@@ -26,7 +28,7 @@ _FLOOR = struct.Struct("<Q")
 
 def path_of(number: int) -> str:
     """A file, in one of a few folders, of a series as cameras write it."""
-    return f"album{number // 20:02}/IMG_{number:04}.txt"
+    return f"album{number // FILES_A_FOLDER:02}/IMG_{number:04}.txt"
 
 
 def number_of(path: str) -> int:
