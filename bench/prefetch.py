@@ -3,7 +3,8 @@
 Each client of a trace is a device that keeps, by LRU, 10 % of the bytes of all objects. The model
 learns as it goes; files with a probability of 0.7 and more, four an access at most, are there at
 once. Nothing of that is timed, so nothing varies from run to run. The cost is that of the
-predictor in Redis on one trace: worker's CPU and time an access, and bytes a file.
+predictor in Redis on one trace: worker's CPU and time an access, and bytes a file. That trace is
+then played to real workers (``bench.replay``), and what changes is followed (``bench.storm``).
 
 The traces are no part of the project: see docs/prefetch.md.
 """
@@ -17,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+from bench import replay, storm
 from bench.harness import MIN_ROUNDS, Options, Spread, tell
 from bench.machine import Machine
 from bench.report import Figure, Report
@@ -39,8 +41,7 @@ QUICK: Final = 12_000
 HORIZON_S: Final = {"git": 86400.0, "fs": 10.0}
 WEB_S: Final = 1800.0
 
-#: What the predictor in Redis is timed on, if it is there.
-TIMED: Final = "web_nasa_jul01"
+TIMED: Final = replay.TRACE  # what the predictor in Redis is timed on, if it is there
 ACCESSES: Final = 10_000
 ITEMS: Final = 100_000
 
@@ -58,8 +59,12 @@ def run(options: Options) -> Report:
         cost = _cost(server, trace)
     figures = [_covered(name, found) for name, found in played.items()]
     more = {"traces": {name: found.to_json() for name, found in played.items()}}
+    figures += cost
+    if TIMED in played and not options.quick:  # it takes as long as its clock says
+        figures += replay.measure(options, played[TIMED].hit_after)
+    figures += storm.measure(options)
     sizes = {"traces": len(played), "first_requests_of_each": limit, "accesses_timed": len(trace)}
-    return Report("prefetch", machine, options.quick, sizes, [*figures, *cost], more)
+    return Report("prefetch", machine, options.quick, sizes, figures, more)
 
 
 def _covered(name: str, found: Foresight) -> Figure:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import gzip
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.harness import Options, tell
-from bench.machine import Machine
-from bench.report import Figure, Report, print_json, print_table
+from bench.report import Figure
 from bench.servers import Bed, bed
 from bench.workers import worker
 from cachekeeper.cli.traces import traces_in
@@ -36,7 +34,6 @@ from cachekeeper.settings import PREFIX, TRACES
 TRACE: Final = "web_nasa_jul01"
 SHARE: Final = 0.1
 SPEED: Final = 101.0  # of the clock; what is reached is told
-QUICK: Final = 1500  # the first accesses
 REPORTS: Final = 1000  # accesses between two reports of progress
 
 
@@ -68,30 +65,14 @@ class Played:
         return self.recorded_s / self.took_s
 
 
-def run(options: Options) -> Report:
-    """Play the trace. Raises InvalidInput: it is not there."""
-    accesses = read(_file(options), QUICK if options.quick else None)
-    sizes = {"requests": len(accesses)}
-    with bed() as server:
-        machine = Machine.here(server.engine)
-        played = play(server, accesses)
-    return Report("replay", machine, options.quick, sizes, _figures(played, None))
+def measure(options: Options, simulated: float) -> list[Figure]:
+    """The figures, on a server of their own.
 
-
-def measure(options: Options, simulated: float | None = None) -> dict[str, float]:
-    """The figures by name, on a server of their own.
-
-    ``simulated`` is the hit ratio that a simulation of the same accesses gave (``of`` says how many
-    those are): then ``stack_hit_gap`` is how far the real thing is from it.
+    ``simulated`` is the hit ratio that a simulation of the same accesses gave. Raises
+    InvalidInput: the trace is not there.
     """
     with bed() as server:
-        played = play(server, read(_file(options), of(options)))
-    return {figure.key: figure.value for figure in _figures(played, simulated)}
-
-
-def of(options: Options) -> int | None:
-    """The first so many accesses are played; None: all."""
-    return QUICK if options.quick else None
+        return _figures(play(server, read(_file(options), None)), simulated)
 
 
 def play(server: Bed, accesses: Sequence[Access]) -> Played:
@@ -144,7 +125,7 @@ def _play(cache: Cache, accesses: Sequence[Access]) -> Played:
     return Played(len(accesses), hits, recorded, took, behind, counters, waiting)
 
 
-def _figures(played: Played, simulated: float | None) -> list[Figure]:
+def _figures(played: Played, simulated: float) -> list[Figure]:
     fetched, used = played.counters.get("prefetched", 0), played.counters.get("prefetch_used", 0)
     dropped = {
         name.removeprefix(DROPPED): count
@@ -163,10 +144,8 @@ def _figures(played: Played, simulated: float | None) -> list[Figure]:
         Figure("behind_s", played.behind_s, "the most that an access came after its time", "s"),
         Figure("plans_waiting", played.waiting, "accesses that were not planned yet, at the most"),
     ]
-    if simulated is not None:
-        gap = abs(played.hits / played.requests - simulated)
-        found.append(Figure("stack_hit_gap", gap, f"to the simulation's {simulated:.3f}"))
-    return found
+    gap = abs(played.hits / played.requests - simulated)
+    return [*found, Figure("stack_hit_gap", gap, f"to the simulation's {simulated:.3f}")]
 
 
 def lay_out(folder: Path, sizes: dict[str, int]) -> None:
@@ -213,10 +192,3 @@ def _file(options: Options) -> Path:
         if path.name.startswith(TRACE):
             return path
     raise InvalidInput("traces", str(options.traces), f"a folder with {TRACE}")
-
-
-if __name__ == "__main__":
-    given = os.environ.get(TRACES)
-    report = run(Options("--quick" in sys.argv, Path(given) if given else None))
-    print_table(report)
-    print_json(report)

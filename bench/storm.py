@@ -13,7 +13,6 @@ import os
 import random
 import shutil
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -24,8 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.harness import Options, Spread, tell
-from bench.machine import Machine
-from bench.report import Figure, Report, print_json, print_table
+from bench.report import Figure
 from bench.servers import Bed, bed
 from bench.workers import until, worker
 from cachekeeper.client.cache import Cache
@@ -60,21 +58,12 @@ FULL: Final = Sizes(20_000, 10_000, 200)
 QUICK: Final = Sizes(2_000, 1_000, 20)
 
 
-def run(options: Options) -> Report:
-    """Measure with the sizes that were asked for."""
-    sizes = _sizes(options)
+def measure(options: Options) -> list[Figure]:
+    """The figures, on a server of their own."""
+    sizes = QUICK if options.quick else FULL
     with bed() as server:
-        machine = Machine.here(server.engine)
         found = _measured(server, sizes)
-    shown = {"files": sizes.files, "changes": sizes.changes, "saves": sizes.saves}
-    figures = [Figure(key, value, WHAT[key], UNITS.get(key, "")) for key, value in found.items()]
-    return Report("storm", machine, options.quick, shown, figures)
-
-
-def measure(options: Options) -> dict[str, float]:
-    """The figures by name, on a server of their own."""
-    with bed() as server:
-        return _measured(server, _sizes(options))
+    return [Figure(key, value, WHAT[key], UNITS.get(key, "")) for key, value in found.items()]
 
 
 WHAT: Final = {
@@ -96,10 +85,6 @@ UNITS: Final = {
     "known_bytes_a_file": "B",
     **{name: "s" for name in WHAT if name.endswith(("p50_s", "p95_s"))},
 }
-
-
-def _sizes(options: Options) -> Sizes:
-    return QUICK if options.quick else FULL
 
 
 def _measured(server: Bed, sizes: Sizes) -> dict[str, float]:
@@ -324,9 +309,3 @@ class _Bench:
 
 def _p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1]
-
-
-if __name__ == "__main__":
-    report = run(Options(quick="--quick" in sys.argv))
-    print_table(report)
-    print_json(report)
