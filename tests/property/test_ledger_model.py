@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from cachekeeper.core.device import DEMAND, PREFETCH, Held, Limits, Place, Wish
 from cachekeeper.store.redis.connection import Connection
 from cachekeeper.store.redis.devices import RedisDevices
+from cachekeeper.store.redis.marks import RedisMarks
 from cachekeeper.store.redis.pins import RedisPins
 from tests.property.machines import run_machine
 from tests.support import fresh_deployment
@@ -46,6 +47,7 @@ def test_whatever_happens_the_scripts_agree_with_the_model(server_url: str, poli
         connection = Connection(server_url, deployment)
         layout, redis = connection.layout, connection.redis
         devices, pins = RedisDevices(connection), RedisPins(connection)
+        moment = RedisMarks(connection, 60).now()
         tokens = itertools.count()
         limits = Limits(QUOTA, 10, policy)
 
@@ -62,7 +64,7 @@ def test_whatever_happens_the_scripts_agree_with_the_model(server_url: str, poli
                 self.asking: dict[str, Asking] = {}
 
             def teardown(self) -> None:
-                for pattern in (f"device:{self.id}:*", f"events:{self.id}", f"last:{self.id}"):
+                for pattern in (f"device:{self.id}:*", f"events:{self.id}"):
                     if found := list(redis.scan_iter(match=f"{layout.prefix}{pattern}")):
                         redis.delete(*found)
 
@@ -150,7 +152,7 @@ def test_whatever_happens_the_scripts_agree_with_the_model(server_url: str, poli
                 asking = self.asking.pop(token)
                 size = asking.wish.size
                 held = Held(
-                    "0" * 64, size, 1, 0, (), "low", self.now, self.now + LIFE_S * (1 + less),
+                    "0" * 64, size, *moment, (), "low", self.now, self.now + LIFE_S * (1 + less),
                     asking.wish.by, token,
                 )  # fmt: skip
                 replaced = devices.commit(

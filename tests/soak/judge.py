@@ -130,7 +130,7 @@ def _most(kind: str) -> int:
         return world.FOLDERS + 1
     if kind == "device":
         return 15 * len(world.DEVICES)
-    if kind in {"events", "history", "last", "reports", "said"}:
+    if kind in {"events", "history", "reports", "said"}:
         return len(world.DEVICES)
     if kind in {"pending", "contents", "contents_of", "prepared", "due"} | GONE | GONE_LATE:
         return 0

@@ -60,11 +60,10 @@ class Ledger:
 
 
 class Access(NamedTuple):
-    """What an access found, and the path that the device had read before."""
+    """What an access found."""
 
     state: str  # HIT, MISSING, EXPIRED or STALE
     held: Held | None  # whatever its state
-    before: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class DeviceCaches:
             OriginUnavailable: it is not held, not even stale, and can't be loaded.
         """
         policy = self.limits(check_device(device)).policy
-        state, held, _ = self._devices.access(device, check_path(path), self._now(), policy)
+        state, held = self._devices.access(device, check_path(path), self._now(), policy)
         if held is not None and state == HIT:
             file = self._files.open(device, held.copy)
             if file is not None:

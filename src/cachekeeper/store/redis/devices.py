@@ -50,7 +50,7 @@ class RedisDevices:
     ) -> tuple[list[str], list[Arg]]:
         """Keys and arguments of the script that counts an access."""
         layout = self._c.layout
-        more = [layout.marks, layout.clock, layout.last_read(device)]
+        more = [layout.marks, layout.clock]
         return [*device_keys(layout, device, policy), *more], [path, now, policy]
 
     def lost(self, device: str) -> None:
@@ -272,8 +272,8 @@ def device_keys(layout: Layout, device: str, policy: str) -> list[str]:
 
 def accessed(reply: list[Any]) -> Access:
     """What the script that counts an access says."""
-    state, before, entry = reply
-    return Access(state.decode(), unpacked(entry) if entry else None, before.decode())
+    state, entry = reply
+    return Access(state.decode(), unpacked(entry) if entry else None)
 
 
 def _packed(held: Held) -> str:

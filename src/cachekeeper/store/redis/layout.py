@@ -269,10 +269,6 @@ class Layout:
         """List: the last events, newest first."""
         return self._key(f"events:{device}")
 
-    def last_read(self, device: str) -> str:
-        """String: the path that a device read last."""
-        return self._key(f"last:{device}")
-
     def history(self, device: str) -> str:
         """String: what a device read last, and what was predicted then."""
         return self._key(f"history:{device}")

@@ -1,13 +1,11 @@
 -- Look a path up in a device's manifest and count the access, in one trip: statistics, events, the
--- order of eviction, and which path the device read before.
+-- order of eviction.
 --
--- KEYS  the device's (parts/device.lua), marks, clock, last path read
+-- KEYS  the device's (parts/device.lua), marks, clock
 -- ARGV  path, now (s), policy
--- returns {state, the path read before, its entry or ''}; the state is hit, missing, expired or stale
+-- returns {state, its entry or ''}; the state is hit, missing, expired or stale
 local path, now, policy = ARGV[1], ARGV[2], ARGV[3]
-local marks, clock, last = KEYS[14], KEYS[15], KEYS[16]
-local before = redis.call('GETSET', last, path)
-redis.call('EXPIRE', last, HISTORY)
+local marks, clock = KEYS[14], KEYS[15]
 local entry = redis.call('HGET', device.manifest, path)
 local state, held = 'missing', nil
 if entry then
@@ -29,7 +27,7 @@ end
 tell(now, state, {path})
 if state ~= 'hit' then
   redis.call('HINCRBY', device.stats, 'misses', 1)
-  return {state, before or '', entry or ''}
+  return {state, entry or ''}
 end
 redis.call('HINCRBY', device.stats, 'hits', 1)
 local known = redis.call('HGET', device.state, path)
@@ -40,4 +38,4 @@ end
 local worth = touched(policy, seen, tonumber(now), held.by)
 redis.call('HSET', device.state, path, state_of(seen, copy_of(known)))
 redis.call('ZADD', device.rank, 'XX', exact(worth), path)  -- what is not ranked can't be evicted
-return {state, before or '', entry}
+return {state, entry}
