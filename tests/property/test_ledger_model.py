@@ -157,6 +157,20 @@ def test_whatever_happens_the_scripts_agree_with_the_model(server_url: str, poli
                 if asking.path in self.pinned:
                     self.pinned[asking.path] = size
 
+            @precondition(lambda self: any(each.granted for each in self.asking.values()))
+            @rule(data=st.data())
+            def is_sent_again(self, data: st.DataObject) -> None:
+                """The answer was lost with its connection: it is reserved once all the same."""
+                granted = sorted(t for t, each in self.asking.items() if each.granted)
+                asking = self.asking[data.draw(st.sampled_from(granted))]
+                if self.busy.get(asking.path, ("", 0))[0] != asking.wish.token:
+                    return  # settled meanwhile, and maybe somebody else's
+                asking.place = Place()
+                del self.busy[asking.path]
+                asking.granted = False
+                self.busy[asking.path] = asking.wish.token, 0
+                self._ask(asking)
+
             @precondition(lambda self: self.busy)
             @rule(data=st.data())
             def is_abandoned(self, data: st.DataObject) -> None:

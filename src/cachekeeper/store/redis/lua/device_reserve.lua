@@ -27,6 +27,11 @@ end
 if redis.call('HEXISTS', device.reservations, path) == 1 and not reserved(path, token) then
   return {-1}
 end
+local mine = tonumber(reserved(path, token) or '0')
+if mine > 0 then  -- sent again, since the answer was lost: what was reserved then counts once
+  redis.call('HINCRBY', device.ledger, 'reserved', whole(-mine))
+  redis.call('HSET', device.reservations, path, token .. ' 0 ' .. deadline)
+end
 local worth, seen = tonumber(ARGV[13]), ARGV[14] ~= '' and seen_of(ARGV[14])
 local is_new = redis.call('HEXISTS', device.manifest, path) == 0
 if not seen then
