@@ -26,7 +26,7 @@ START = 1_700_000_000.0
 LIFE_S = 50.0
 
 paths = st.sampled_from(["a", "b", "c/d", "é", "e f", "g\u2028h"])
-sizes = st.integers(0, QUOTA + 10)
+sizes = st.integers(1, QUOTA // 5) | st.integers(0, QUOTA + 10)
 
 
 @dataclass
@@ -135,7 +135,18 @@ def test_whatever_happens_the_scripts_agree_with_the_model(server_url: str, poli
             def commits(self, data: st.DataObject, less: int) -> None:
                 """Of the bytes that were reserved; the origin may have promised too much."""
                 granted = sorted(t for t, each in self.asking.items() if each.granted)
-                token = data.draw(st.sampled_from(granted))
+                self._commit(data.draw(st.sampled_from(granted)), less)
+
+            @rule(path=paths, size=sizes)
+            def stores(self, path: str, size: int) -> None:
+                """All of it at once, as long as nobody has to go."""
+                before = set(self.asking)
+                self.begins(path, size, DEMAND)
+                for token in self.asking.keys() - before:
+                    if self.asking[token].granted:
+                        self._commit(token, 0)
+
+            def _commit(self, token: str, less: int) -> None:
                 asking = self.asking.pop(token)
                 size = asking.wish.size
                 held = Held(
@@ -204,6 +215,20 @@ def test_whatever_happens_the_scripts_agree_with_the_model(server_url: str, poli
                 bytes_ = self._took_out(gone.copies, token)
                 assert bytes_ == gone.bytes
                 assert bytes_ >= min(wanted, there)
+
+            @precondition(lambda self: len(self.entries) > 1)
+            @rule(wanted=st.integers(1, QUOTA // 5))
+            def evicts_and_is_sent_again(self, wanted: int) -> None:
+                """Both times it took something: the first counts until somebody settles it."""
+                token = f"t{next(tokens)}"
+                first = devices.evict(self.id, wanted, token, self.now + 60, limits)
+                self._took_out(first.copies, token)
+                again = devices.evict(self.id, wanted, token, self.now + 60, limits)
+                if first.copies and again.copies:
+                    kept = {raw.decode() for raw in redis.hkeys(layout.leaving(self.id))}
+                    (apart,) = kept - self.leaving.keys()
+                    self.leaving[apart] = self.leaving.pop(token)
+                self._took_out(again.copies, token)
 
             @rule()
             def expires(self) -> None:

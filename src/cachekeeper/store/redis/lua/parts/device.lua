@@ -62,6 +62,11 @@ local function take_out(paths, copies, total, token, deadline, state)
   redis.call('HDEL', device.manifest, unpack(paths))
   redis.call('HINCRBY', device.ledger, 'used', whole(-total))
   redis.call('HINCRBY', device.ledger, 'reserved', whole(total))
+  local before = redis.call('HGET', device.leaving, token)
+  if before then  -- sent again, since the answer was lost: at its deadline those are settled
+    local apart = token .. ':' .. redis.call('HINCRBY', device.figures, 'rounds', 1)
+    redis.call('HSET', device.leaving, apart, before)
+  end
   redis.call('HSET', device.leaving, token, deadline .. ' ' .. whole(total) .. ' ' .. copies)
   tell(stamp(), state, paths)
   note_changes(paths)
