@@ -44,7 +44,7 @@ class Endpoint:
     def app(self) -> Starlette:
         """The ASGI application."""
         of = "/v1/devices/{device}"
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route(f"{of}/manifest", self._known(self.manifest), methods=["GET"]),
                 Route(f"{of}/blobs/{{sha256}}", self._known(self.blob), methods=["GET"]),
@@ -61,6 +61,9 @@ class Endpoint:
                 Exception: problems.broken,
             },
         )
+        # Else whoever adds a slash is sent elsewhere, under the name of us that they gave.
+        app.router.redirect_slashes = False
+        return app
 
     async def manifest(self, request: Request, device: str) -> Response:
         """What changed since a cursor."""
