@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import resource
 import sys
@@ -150,34 +149,6 @@ def test_the_processes_of_a_host_map_one_file(graph: RedisGraph, host: Host) -> 
     with first.current() as seen:
         assert seen.changes == 0, "it has taken the new file"
         assert len(seen) == 3
-
-
-def test_a_file_that_was_replaced_is_mapped_no_longer(graph: RedisGraph, host: Host) -> None:
-    """Not only once the collector comes by: each would keep its place on the disk until then."""
-    writer, reader = host.process(), host.process()
-    gc.collect()
-    gc.disable()
-    try:
-        before = mapped_and_gone()
-        for number in range(5):
-            graph.link(f"page:{number}", ["photo:a"])
-            writer.write()
-            for process in (writer, reader):
-                with process.current() as snapshot:  # as networkx's algorithms look at it
-                    assert snapshot.in_degree(f"page:{number}") == 1
-                    assert f"page:{number}" in snapshot.adj["photo:a"]
-        assert mapped_and_gone() == before
-    finally:
-        gc.enable()
-
-
-def mapped_and_gone() -> int:
-    """How many files this process maps that have no name any more."""
-    maps = Path("/proc/self/maps")
-    if not maps.exists():
-        pytest.skip("needs Linux")
-    lines = maps.read_text().splitlines()
-    return sum(line.endswith(".graph (deleted)") for line in lines)
 
 
 def test_a_reload_is_done_once_for_a_host(graph: RedisGraph, host: Host) -> None:

@@ -29,21 +29,17 @@ class GraphSnapshot:
     def current(self) -> Iterator[SnapshotGraph]:
         """The graph with every change applied that was logged before; it stays still within."""
         with self._lock:
-            before = self._graph
             graph = self._up_to_date()
             if graph.changes > COMPACT_AFTER:
                 graph = self._compact(graph)
-            self._let_go(before)
             yield graph
 
     def write(self) -> float:
         """Write a new file for the host, if anything changed; returns when it was written."""
         with self._lock:
-            before = self._graph
             graph = self._up_to_date()
             if graph.changes:
                 self._compact(graph)
-            self._let_go(before)
             assert self._file is not None
             return self._file.built
 
@@ -89,8 +85,3 @@ class GraphSnapshot:
         self._file, self._position = file, file.position
         self._graph = SnapshotGraph.on(file.arrays)
         return self._graph
-
-    def _let_go(self, before: SnapshotGraph | None) -> None:
-        """Of a graph that another one has taken the place of."""
-        if before is not None and before is not self._graph:
-            before.let_go()

@@ -46,14 +46,6 @@ class SnapshotGraph(nx.DiGraph):
         graph.place = np.full(len(arrays.out), -1, np.int32)
         return graph
 
-    def let_go(self) -> None:
-        """Give the arrays back now; nothing may be asked of the graph any more.
-
-        It and its parts name each other. So the file that it maps would stay, on the disk too,
-        until the collector of cycles comes by, which may be many files later.
-        """
-        self.__dict__.clear()
-
     @property
     def changes(self) -> int:
         """How many nodes differ from the arrays."""
