@@ -9,12 +9,11 @@ sooner than the visibility timeout: that has to be longer than any task may run.
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
 from kombu.transport import redis, virtual
-from redis.exceptions import OutOfMemoryError
 
 from cachekeeper.names import QUEUES
 
@@ -122,10 +121,7 @@ class TakingChannel(redis.Channel):
                 return parse(connection, command, **options)
             if self._waiting:
                 self._waiting = False
-                try:
-                    parse(connection, "BLMOVE", **options)
-                except OutOfMemoryError:  # a full server refuses to wait; what it holds it gives
-                    sleep(IDLE_S)
+                parse(connection, "BLMOVE", **options)
                 return None
             reply = parse(connection, command, **options)
             self._waiting = not reply

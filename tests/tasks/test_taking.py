@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -124,23 +123,3 @@ def test_a_producer_whose_connection_broke_sends_over_another_one(url: str, serv
     broker.send(Task.HEARTBEAT, {})
     assert server.llen(Queue.MAINTENANCE) == 2
     broker.close()
-
-
-def test_a_full_server_kills_no_consumer_and_what_it_holds_is_taken(
-    connection: Connection, server: Any
-) -> None:
-    """To wait for a message is refused there, as everything that might need room."""
-    found: list[Any] = []
-    with Consumer(connection.default_channel, QUEUES, on_message=found.append):
-        server.config_set("maxmemory", 1)
-        try:
-            for _ in range(3):  # to look, to wait, and to look again
-                with suppress(TimeoutError):
-                    connection.drain_events(timeout=0.2)
-            server.config_set("maxmemory", 0)
-            server.lpush(QUEUES[1].name, item())
-            server.config_set("maxmemory", 1)
-            connection.drain_events(timeout=5)
-        finally:
-            server.config_set("maxmemory", 0)
-    assert len(found) == 1
