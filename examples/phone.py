@@ -191,7 +191,7 @@ class Phone:
             text, wait = answer.read(), answer.headers.get("Retry-After")
             if wait is None or not left:
                 break
-            time.sleep(float(wait))
+            time.sleep(float(wait))  # as long as the server asked for
         try:
             problem = json.loads(text)
         except ValueError:  # it was not the endpoint itself that answered

@@ -130,7 +130,7 @@ def hand_back(error: CacheUnavailable) -> NoReturn:
     Not a retry, which is a new message: the broker may be the same server, and what can't be
     enqueued is lost. This one stays unacknowledged until it is back in its queue.
     """
-    time.sleep(SERVER_PAUSE_S)
+    time.sleep(SERVER_PAUSE_S)  # or it comes back at once, again and again
     raise Reject(str(error), requeue=True) from error
 
 

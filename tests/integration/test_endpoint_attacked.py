@@ -149,6 +149,7 @@ class TestPaths:
     def test_a_place_or_a_method_that_there_is_not(self, site: Site) -> None:
         problem(site.ask("GET", "/nothing"), 404)
         problem(site.ask("GET", "/../../v1"), 404)
+        problem(site.ask("GET", "/manifest/"), 404)  # no redirect to whatever host was named
         problem(site.ask("PATCH", "/pins"), 405)
         problem(site.ask("POST", "/manifest"), 405)
 

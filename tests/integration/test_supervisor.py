@@ -203,6 +203,7 @@ def test_a_guardian_that_dies_is_replaced(up: Up) -> None:
     (guardian,) = (child for child in family(process.pid) if child.pid not in pids)
     guardian.kill()
     wait_until(lambda: len(left(family(process.pid))) == 3)
+    time.sleep(1)  # the new one is told what to guard by a pipe, which nobody else can look into
     up.look(process)
     process.kill()
     wait_until(up.gone, 5)
