@@ -26,6 +26,7 @@ from cachekeeper.errors import InvalidInput
 from cachekeeper.names import FIRST_FAILED, LOST
 from cachekeeper.names import Task as Name
 from tasks.base import bury, lost, sent_by, services
+from workers.order import PriorityWithTurns
 
 #: Processes that one message may cost: more than chance, the kernel or an operator take from the
 #: same message. Celery may take 5 s to miss a process, so it is over within a minute.
@@ -38,6 +39,16 @@ logger = logging.getLogger(__name__)
 
 class Request(CeleryRequest):
     """A message in the main process of a worker, until its task has ended."""
+
+    def revoked(self) -> bool:
+        """Called before the task runs; what has expired meanwhile does not."""
+        found = bool(super().revoked())
+        order = getattr(self.message.channel, "_queue_cycle", None)
+        if found and isinstance(
+            order, PriorityWithTurns
+        ):  # other brokers have an order of their own
+            order.expired(self.message.delivery_info["routing_key"])
+        return found
 
     def on_failure(
         self,

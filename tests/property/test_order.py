@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kombu.utils.scheduling import cycle_by_name
 
 from cachekeeper.names import QUEUES, Queue
-from workers.order import PriorityWithTurns
+from workers.order import EXPIRED_AT_MOST, PriorityWithTurns
 
 served = st.sets(st.sampled_from(QUEUES), min_size=1).map(
     lambda chosen: [queue for queue in QUEUES if queue in chosen]
@@ -81,6 +81,33 @@ def test_every_turn_looks_at_every_queue_once(queues: list[str], turns: int) -> 
     order = order_of(queues)
     for _ in range(turns):
         assert sorted(order.consume(len(queues))) == sorted(queues)
+
+
+@given(served, st.integers(0, 100), st.data())
+def test_what_has_expired_takes_no_turn(
+    queues: list[str], before: int, data: st.DataObject
+) -> None:
+    """However many ticks expired, the first that did not is met at the turn of its queue."""
+    order, undisturbed = order_of(queues), order_of(queues)
+    for each in (order, undisturbed):
+        for _ in range(before):
+            each.consume(len(queues))
+    queue = data.draw(st.sampled_from(queues), label="whose messages expired")
+    for _ in range(data.draw(st.integers(1, EXPIRED_AT_MOST), label="expired")):
+        order.expired(queue)
+        assert order.consume(len(queues))[0] == queue
+    for _ in range(2 ** len(queues)):
+        assert order.consume(len(queues)) == undisturbed.consume(len(queues))
+
+
+def test_expired_messages_without_end_leave_the_others_their_turns() -> None:
+    order = order_of(QUEUES)
+    for _ in range(20 * EXPIRED_AT_MOST):
+        queue = order.consume(len(QUEUES))[0]
+        if queue == Queue.IMMEDIATE:
+            return
+        order.expired(Queue.MAINTENANCE)
+    raise AssertionError("the most urgent queue had no turn")
 
 
 def test_queues_may_come_and_go() -> None:

@@ -17,9 +17,7 @@ from tests.reliability.world import World
 #: (operation, type of task)
 Name = tuple[str, str]
 
-ALL_CELLS: Final[tuple[Name, ...]] = tuple(
-    (op, load) for op in ALL for load in LOADS if ALL[op].only in ("", load)
-)
+ALL_CELLS: Final[tuple[Name, ...]] = tuple((op, load) for op in ALL for load in LOADS)
 
 #: Played again and again, each with why.
 RISKIEST: Final[dict[Name, str]] = {
@@ -55,7 +53,7 @@ RISKIEST: Final[dict[Name, str]] = {
 
 #: The short form: each operation once, spread over the types of task.
 SHORT: Final[tuple[Name, ...]] = tuple(
-    (op, ALL[op].only or list(LOADS)[i % len(LOADS)]) for i, op in enumerate(ALL)
+    (op, list(LOADS)[i % len(LOADS)]) for i, op in enumerate(ALL)
 )
 
 

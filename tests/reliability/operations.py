@@ -36,10 +36,7 @@ LONG_S: Final = 45.0
 HAPPENS_S: Final = 30.0
 SOFT_S: Final = 1.0
 HARD_S: Final = 2.0
-DEFAULT_LIMITS: Final = (270, 300)
 POISONED: Final = 2
-#: Limits changed while the general worker runs have no effect on its ticks; why is not known.
-LIMITED: Final = "invalidate immediate"
 SPARE_BYTES: Final = 64 << 20
 
 Play = Callable[[World, Load], AbstractContextManager[None]]
@@ -54,8 +51,6 @@ class Operation:
     what: str
     bound_s: float = BOUND_S
     letters: int = 0
-    #: The one type of task that it is known to befall; empty: all.
-    only: str = ""
 
 
 ALL: Final[dict[str, Operation]] = {}
@@ -146,7 +141,7 @@ def no_memory(world: World, load: Load) -> Iterator[None]:
             resource.prlimit(child.pid, resource.RLIMIT_AS, no)
 
 
-@operation("soft time limit", only=LIMITED)
+@operation("soft time limit")
 def soft_limit(world: World, load: Load) -> Iterator[None]:
     """A task takes longer than it may: an exception in the middle of it."""
     with _limits(world, load, SOFT_S, 10), world.inside("stall", load.tasks, seconds=5):
@@ -155,7 +150,7 @@ def soft_limit(world: World, load: Load) -> Iterator[None]:
         wait_until(lambda: _said(world, load, "Soft time limit") > before, HAPPENS_S)
 
 
-@operation("hard time limit", letters=1, only=LIMITED)
+@operation("hard time limit", letters=1)
 def hard_limit(world: World, load: Load) -> Iterator[None]:
     """A task takes longer still and hears nothing: its process is killed, the message buried."""
     with _limits(world, load, SOFT_S, HARD_S), world.inside("stubborn", load.tasks, seconds=8):
@@ -172,13 +167,11 @@ def _said(world: World, load: Load, words: str) -> int:
 @contextmanager
 def _limits(world: World, load: Load, soft: float, hard: float) -> Iterator[None]:
     for task in load.tasks:
-        world.control(load.worker, "limit_tasks", task_name=task, soft=soft, hard=hard)
+        world.control(load.worker, "limit_task", task_name=task, soft=soft, hard=hard)
     try:
         yield
     finally:
-        soft, hard = DEFAULT_LIMITS
-        for task in load.tasks:
-            world.control(load.worker, "limit_tasks", task_name=task, soft=soft, hard=hard)
+        world.control(load.worker, "unlimit_tasks")
 
 
 @operation("pool restart")

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ STARTED_S: Final = 60.0
 #: How long ours have for what they wait for; the product's work is done when they have ended.
 GRACE_S: Final = 40.0
 SERVICES_GRACE_S: Final = 1.0
+LOG_TAIL: Final = 20_000  # characters shown of what all processes said
 APPLICATION: Final = "tests.chaos.graph.application"
 #: Values live for seconds, many purges meet a limit and go on in the background, beat comes often.
 SETTINGS: Final = {
@@ -45,13 +46,14 @@ SETTINGS: Final = {
     "PURGE_BUDGET": 120,
     "SCHEDULED_FLUSH_S": 0.3,
     "BACKGROUND_FLUSH_S": 0.3,
-    "GRAPH_REFRESH_S": 0.7,
-    "EXPIRY_SWEEP_S": 0.4,
-    "LAZY_SWEEP_S": 0.4,
-    "RECORD_TRIM_S": 3,
+    "GRAPH_REFRESH_S": 3,
+    "EXPIRY_SWEEP_S": 1,
+    "LAZY_SWEEP_S": 0.7,
+    "RECORD_TRIM_S": 5,
 }
 #: What the product counts that is of interest here.
 COUNTED: Final = (" runs", "pruned", "sweep_expired entries")
+REFRESHED: Final = "graph.refresh_snapshot runs"
 #: Of the product's services: those that this test needs.
 SERVICES: Final = ("immediate", "general", "beat")
 
@@ -106,13 +108,17 @@ class Site:
         return self.folder / "processes.log"
 
     def run(self) -> float:
-        """Let everything run for a while; returns for how long (s) it did.
+        """Let everything run for a while, and the graph be refreshed; returns for how long (s).
 
         Who asks ends before who answers, so that everything that was asked for is looked at.
         """
-        wait_until(self._runs, STARTED_S)
+        self._wait(self._runs)
+        # Not before: who finds a full server at his first request ends.
+        self._start("pressure", [*self._ours("pressure"), str(self.plan.seed)])
         begin = time.monotonic()
         time.sleep(self.plan.seconds)
+        # A busy machine takes ticks so late that they have expired, in turn with so many others.
+        self._wait(lambda: self.graph().get(REFRESHED, 0) > 0)
         seconds = time.monotonic() - begin
         ours = [name for name in self._processes if name not in SERVICES]
         self._end([name for name in ours if name.startswith("i")])
@@ -127,6 +133,13 @@ class Site:
         found = {**RedisGraph(connection).statistics(), **done}
         connection.close()
         return found
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        try:
+            wait_until(condition, STARTED_S)
+        except AssertionError as error:
+            error.add_note(self.log.read_text()[-LOG_TAIL:])
+            raise
 
     def _runs(self) -> bool:
         wanted = {f"p{i}-0.reads" for i in range(self.plan.producers)}
@@ -160,7 +173,6 @@ class Site:
             docs = ",".join(map(str, range(i, DOCS, INVALIDATORS)))
             argv = [*self._ours("invalidator"), f"i{i}", str(plan.seed), docs]
             self._start(f"i{i}", argv)
-        self._start("pressure", [*self._ours("pressure"), str(plan.seed)])
 
     def _ours(self, module: str) -> list[str]:
         return [sys.executable, "-m", f"tests.chaos.graph.{module}", str(self.history)]
