@@ -17,12 +17,11 @@ from cachekeeper.core.stamps import source_of_key
 from cachekeeper.core.strategy import Consistency
 from cachekeeper.names import QUEUES, Queue
 from cachekeeper.settings import Settings
-from cachekeeper.store.redis.dead import RedisDeadLetters
+from cachekeeper.store.redis.dead import KEPT, RedisDeadLetters
 from tests.support import wait_until
 from tests.tasks.malformed import KEY, MALFORMED, good
 
 DONE_S = 20.0
-KEPT = 1000  # dead letters
 CONTROL = "/0.celery.pidbox"  # where all workers listen
 
 

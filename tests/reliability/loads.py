@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import Final
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.client.device import Device
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.client.receipt import ReceiptHandle
-from cachekeeper.core.device import PREFETCH
 from cachekeeper.core.receipt import Status
 from cachekeeper.core.strategy import Consistency, Strategy
 from cachekeeper.errors import CachekeeperError
@@ -25,6 +25,7 @@ from cachekeeper.names import Task
 from cachekeeper.store.redis.dead import RedisDeadLetters
 from cachekeeper.store.redis.marks import parse
 from tests.chaos.pipeline.judge import marks_by_request
+from tests.reading import EVERYBODY, follow
 from tests.reliability.world import QUOTA, World
 
 FEW: Final = 8
@@ -146,51 +147,48 @@ class Invalidate(Load):
 
 
 class Prefetch(Load):
-    """A device reads series of files; files that it did not ask for come, too."""
+    """Devices read a series that many have read; files that they did not ask for come, too."""
 
-    name, tasks = "prefetch", (Task.PREFETCH,)
+    name, worker, tasks = "prefetch", "fetch", (Task.PREFETCH,)
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.device = world.cache.device(f"reader-{self.id}")
-        self._folders = itertools.count()
-        self._folder, self._at = "", SERIES
-        self._patience = 0.0
+        (world.folder / "origin" / self.id).mkdir()
+        self._paths = [f"{self.id}/IMG_{i}.jpg" for i in range(SERIES)]
+        for path in self._paths:
+            (world.folder / "origin" / path).write_bytes(content(path, FILE_BYTES))
+        follow(world.cache, *self._paths, devices=EVERYBODY)
+        self._devices: list[Device] = []
+        self._at, self._patience, self._is_over = SERIES, 0.0, False
 
     def ask(self) -> None:
-        if self._at >= 3:
+        if self._at == SERIES:
             self._begin()
-        path = f"{self._folder}/IMG_{self._at + 1}.jpg"
+        path = self._paths[self._at]
         self._at += 1
-        read = self.device.get(path)
+        read = self._devices[-1].get(path)
         if not read.stale and read.body != content(path, FILE_BYTES):
             self.stale.append(path)
 
     def owed(self) -> list[str]:
-        if self._came():
+        if not self._is_over:  # what came before now was asked for before the fault
+            self._begin()
+            self._is_over = True
+        device = self._devices[-1]
+        if device.ledger().counters.get("prefetched"):
             return []
         if time.monotonic() > self._patience:  # what was predicted may be dropped: read on
             self._patience = time.monotonic() + AGAIN_S
             with suppress(CachekeeperError):
                 self.ask()
-        return [f"no file came that follows {self._folder}"]
+        return [f"nothing came to {device.id} that it did not ask for"]
 
     def twice(self) -> list[str]:
-        return surplus(self.world, self.device.id)
+        return [line for each in self._devices for line in surplus(self.world, each.id)]
 
     def _begin(self) -> None:
-        self._folder, self._at = f"{self.id}-{next(self._folders)}", 0
-        folder = self.world.folder / "origin" / self._folder
-        folder.mkdir()
-        for i in range(1, SERIES + 1):
-            path = f"{self._folder}/IMG_{i}.jpg"
-            (folder / f"IMG_{i}.jpg").write_bytes(content(path, FILE_BYTES))
-
-    def _came(self) -> bool:
-        """Whether anything of the series that was read last came unasked."""
-        held = self.cache.stores.devices.manifest(self.device.id)
-        series = f"{self._folder}/"
-        return any(p.startswith(series) and h.by == PREFETCH for p, h in held.items())
+        self._devices.append(self.cache.device(f"reader-{self.id}-{len(self._devices)}"))
+        self._at = 0
 
 
 class Evict(Load):

@@ -318,7 +318,7 @@ def poison(world: World, load: Load) -> Iterator[None]:
 @operation("malformed message", letters=4)
 def malformed(world: World, load: Load) -> Iterator[None]:
     """Four messages that are none in the queue of the task."""
-    queue = ROUTES[load.tasks[0]] if load.worker == "general" else "invalidation.immediate"
+    queue = ROUTES[load.tasks[0]]
     kinds = ("a word", "null", "no headers", "a body encoding in a list")
     with world.server.client() as client:
         for kind in kinds:

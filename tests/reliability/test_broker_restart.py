@@ -27,4 +27,4 @@ def test_workers_outlive_twenty_restarts_of_their_server(world: World) -> None:
     for _ in range(TIMES):
         found = cell(world, ALL["broker restart"], "invalidate immediate")
         assert found.wrong == [], world.said()
-    assert {worker: world.pid(worker) for worker in WORKERS} == before, world.said()
+        assert {worker: world.pid(worker) for worker in WORKERS} == before, world.said()

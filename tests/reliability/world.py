@@ -1,4 +1,4 @@
-"""Where the cells are played: a server, the two workers and the beat of ``up``, and a client."""
+"""Where the cells are played: a server, the workers and the beat of ``up``, and a client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.reliability import inside
 from tests.rig.cluster import ROOT, Cluster
 from tests.support import wait_until
 
-WORKERS: Final = ("immediate", "general")
+WORKERS: Final = ("immediate", "general", "plan", "fetch")
 READY_S: Final = 60.0
 CONTROL_S: Final = 10.0
 TEND_S: Final = 0.1

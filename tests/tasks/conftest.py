@@ -59,15 +59,18 @@ def celery_session_app(broker_url: str, server_url: str) -> Iterator[Celery]:
     app.conf.update(
         broker_url=broker_url, result_backend="cache+memory://", task_ignore_result=False
     )
-    app.log.already_setup = True  # pytest's logging stays
     yield app
     app.close()
 
 
 @pytest.fixture(scope="session")
 def celery_worker_parameters() -> dict[str, Any]:
-    """Every queue; the ping task of celery.contrib.testing is not ours."""
-    return {"queues": list(QUEUES), "perform_ping_check": False, "shutdown_timeout": 30}
+    """Every queue; the ping task of celery.contrib.testing is not ours.
+
+    Its worker sets the level of this process's log, in which other tests look for warnings.
+    """
+    given = {"queues": list(QUEUES), "perform_ping_check": False, "shutdown_timeout": 30}
+    return {**given, "loglevel": "WARNING"}
 
 
 @pytest.fixture

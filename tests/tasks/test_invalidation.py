@@ -108,7 +108,11 @@ def test_a_request_in_fewest_words(wiring: Wiring, send: Send) -> None:
     assert receipt.names == ["photo"], "the id of the task is the request's"
 
 
-@pytest.mark.parametrize(("fields", "by"), [({}, f"{os.getpid()}@"), ({"by": "till 4"}, "till 4")])
+@pytest.mark.parametrize(
+    ("fields", "by"),
+    [({}, f"{os.getpid()}@"), ({"by": "till 4"}, "till 4")],
+    ids=("the message", "itself"),
+)
 def test_who_asked_is_who_sent_the_message_unless_it_says_so(
     wiring: Wiring, send: Send, fields: dict[str, str], by: str
 ) -> None:

@@ -94,7 +94,6 @@ def test_the_kind_follows_from_the_error(error: Exception, kind: Kind) -> None:
         Selection(since=100),
         Selection(frozenset({"7"}), "photo", "broken", "invalidation.request", 99),
     ],
-    ids=str,
 )
 def test_what_is_meant(selection: Selection) -> None:
     assert selection.takes(letter())

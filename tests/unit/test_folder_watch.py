@@ -91,7 +91,11 @@ def test_edits_new_files_deletions_and_renames(root: Path, watch: Callable[[], W
     (root / "b.txt").unlink()
     assert watched.wait("b.txt")["b.txt"] is True
     (root / "album").rename(root / "other")
-    assert watched.wait("album", "other") == {"album": True, "other": True}
+    assert watched.wait("album", "other", "other/a.jpg") == {
+        "album": True,
+        "other": True,
+        "other/a.jpg": True,
+    }
     (root / "other" / "a.jpg").write_bytes(b"c")
     assert watched.wait("other/a.jpg") == {"other/a.jpg": False}
 

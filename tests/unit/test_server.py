@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,22 +87,23 @@ class TestSocketPath:
     def test_it_lies_in_the_folder(self) -> None:
         assert socket_path(Path("/short"), "s") == Path("/short/s")
 
-    def test_a_deep_folder_gets_a_short_private_path(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        deep = tmp_path / ("x" * SUN_PATH)
+    @pytest.fixture
+    def short(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+        """A temporary folder whose own name leaves room for a socket's."""
+        with tempfile.TemporaryDirectory(prefix="ck-", dir="/tmp") as folder:
+            monkeypatch.setattr("tempfile.tempdir", folder)
+            yield Path(folder)
+
+    def test_a_deep_folder_gets_a_short_private_path(self, short: Path) -> None:
+        deep = short / ("x" * SUN_PATH)
         path = socket_path(deep, "s")
-        assert path.parent.parent == tmp_path
+        assert path.parent.parent == short
         assert path.parent.stat().st_mode & 0o777 == 0o700
         assert socket_path(deep, "s") == path, "the successor of a killed owner takes it over"
         assert socket_path(deep / "other", "s") != path
 
-    def test_a_folder_that_others_can_enter_is_refused(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        deep = tmp_path / ("x" * SUN_PATH)
+    def test_a_folder_that_others_can_enter_is_refused(self, short: Path) -> None:
+        deep = short / ("x" * SUN_PATH)
         socket_path(deep, "s").parent.chmod(0o755)
         with pytest.raises(ConfigurationError, match="not a private folder"):
             socket_path(deep, "s")

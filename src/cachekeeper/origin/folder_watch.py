@@ -27,6 +27,8 @@ LOOK_MS = 1000
 #: Names by which one file is told, and links that are known.
 NAMES_AT_MOST = 100
 LINKS_AT_MOST = 100_000
+#: Files of a new folder that are told with it; a sweep finds the others.
+FILES_AT_MOST = 10_000
 
 _IN_DELETE_SELF = 0x400
 
@@ -34,9 +36,9 @@ _IN_DELETE_SELF = 0x400
 def changes(folder: Path, stop: Event) -> Iterator[list[Changed]]:
     """Batches of relative paths that were written, renamed or deleted, until ``stop``.
 
-    The first batch, which may be empty, comes once everything is watched. Folders that were moved
-    or deleted are told by themselves, without what is in them. What changes is told by the names
-    of links to it, too.
+    The first batch, which may be empty, comes once everything is watched. What is in a new folder
+    is told with it, since it may have come before anybody watched; folders that went are told by
+    themselves. What changes is told by the names of links to it, too.
 
     Raises:
         OriginUnavailable: the folder is away or another one, or it can't be watched.
@@ -98,8 +100,8 @@ class _Links:
 
     def by_all_names(self, changed: dict[str, bool]) -> dict[str, bool]:
         """The same changes by each visible name that a file has."""
-        for path in (path for path, listing in changed.items() if listing):
-            self._renew(path)
+        for path in [path for path, listing in changed.items() if listing]:
+            changed |= dict.fromkeys(self._renew(path), True)
         found: dict[str, bool] = {}
         for path, listing in changed.items():
             for name in self._names_of(path) if self._links else [path]:
@@ -122,18 +124,20 @@ class _Links:
                         left.append(alias)
         return found
 
-    def _renew(self, path: str) -> None:
-        """Something came or went there."""
+    def _renew(self, path: str) -> list[str]:
+        """Something came or went there; the files in it, if it is a folder."""
         for link in [each for each in self._links if each == path or each.startswith(f"{path}/")]:
             self._names[self._links.pop(link)].discard(link)
         whole = self._root / path
         if whole.is_symlink():
             self._add(path)
         elif whole.is_dir():
-            self._scan(path)
+            return self._scan(path)
+        return []
 
-    def _scan(self, top: str) -> None:
-        folders = [top]
+    def _scan(self, top: str) -> list[str]:
+        """Note the links in a folder; the other files in it."""
+        folders, files = [top], list[str]()
         while folders:
             folder = folders.pop()
             with suppress(OSError), os.scandir(self._root / folder) as entries:
@@ -143,6 +147,9 @@ class _Links:
                         self._add(path)
                     elif entry.is_dir():
                         folders.append(path)
+                    elif len(files) < FILES_AT_MOST:
+                        files.append(path)
+        return files
 
     def _add(self, link: str) -> None:
         whole = self._root / link

@@ -57,9 +57,17 @@ class DeviceFiles:
                     os.unlink(_checked(copy), dir_fd=folder)
 
     def sizes(self, device: str) -> dict[str, int]:
-        """Every copy in the device's folder with its bytes, asked of the file system."""
+        """Every copy in the device's folder with its bytes, asked of the file system.
+
+        Raises:
+            OSError: a folder is not what it should be.
+        """
         found = {}
-        with suppress(FileNotFoundError), os.scandir(self.folder_of(device)) as entries:
+        with (
+            suppress(FileNotFoundError),
+            folder_beneath(self._folder, check_device(device)) as folder,
+            os.scandir(folder) as entries,
+        ):
             for entry in entries:
                 with suppress(FileNotFoundError):  # evicted while we looked
                     found[entry.name] = entry.stat(follow_symlinks=False).st_size
