@@ -44,6 +44,17 @@ class TakingQoS(redis.QoS):
         else:
             super().append(message, delivery_tag)
 
+    def restore_unacked(self, client: Any = None) -> None:
+        """Put back what was delivered, as a connection is closed that may be lost already.
+
+        Of one that Celery has dropped kombu knows no address any more, and the worker would end of
+        that. What it held goes back as that of the silent does.
+        """
+        if self.channel.connection.client is None:
+            self._delivered.clear()
+        else:
+            super().restore_unacked(client)
+
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """What kombu does every few seconds; and put back what silent consumers hold."""
         self.channel.give_sign()

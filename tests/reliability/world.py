@@ -33,7 +33,7 @@ READY_S: Final = 60.0
 CONTROL_S: Final = 10.0
 TEND_S: Final = 0.1
 SMALL_DISK: Final = "96m"
-SAID: Final = 6000  # characters of a log
+SAID: Final = 20_000  # characters of a log
 QUOTA: Final = 200_000
 #: Deadlines and periods so short that recovery can be watched.
 SETTINGS: Final[dict[str, Any]] = {

@@ -144,3 +144,17 @@ def test_a_full_server_kills_no_consumer_and_what_it_holds_is_taken(
         finally:
             server.config_set("maxmemory", 0)
     assert len(found) == 1
+
+
+def test_a_connection_that_was_lost_with_a_message_is_closed_all_the_same(
+    url: str, server: Any
+) -> None:
+    """As Celery does it: it drops the transport, then closes what is left."""
+    with Connection(url) as connection:
+        server.lpush(QUEUES[0].name, item())
+        received(connection, 1)
+        channel = connection.default_channel
+        channel._disconnect_pools()  # what kombu does once the server has closed it
+        connection._do_close_transport()
+    assert channel.closed
+    assert server.hlen("unacked") == 1, "until the consumer counts as silent"
