@@ -38,11 +38,15 @@ PROJECT = ROOT / "pyproject.toml"
 
 LINTERS = ("ruff check", "ruff format --check", "mypy", "lint-imports")
 
+#: Most tests wait for other processes; those of one file share what is dear to set up. `-n 0`, later
+#: on the command line, has them run in one process.
+SIDE_BY_SIDE = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
+
 #: What each name runs, given its arguments; several commands run in turn, whatever fails.
 COMMANDS: "dict[str, Callable[[list[str]], list[list[str]]]]" = {
     "run": lambda args: [["python", "-m", "demo", "run", *library(args)]],
     "demo": lambda args: [["python", "-m", "demo", "check", *library(args)]],
-    "test": lambda args: [["python", "-m", "pytest", *args]],
+    "test": lambda args: [["python", "-m", "pytest", *SIDE_BY_SIDE, *args]],
     "lint": lambda _: [line.split() for line in LINTERS],
     "bench": lambda args: [["python", "-m", "bench", *args]],
     "stop": lambda args: [["cachekeeper", "stop", *args]],
