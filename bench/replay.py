@@ -14,11 +14,12 @@ import csv
 import gzip
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import redis
 
 from bench.harness import Options, Spread, tell
@@ -61,6 +62,7 @@ class Played:
     recorded_s: float
     took_s: float
     settled_ms: Spread  # from the end of an access until all is done that it led to
+    plan_cpu_ms: float  # of the worker that plans, with its pool, an access
     counters: dict[str, int]  # of all devices
 
     @property
@@ -93,16 +95,23 @@ def play(server: Bed, accesses: Sequence[Access]) -> Played:
     with (
         worker(server, "immediate", settings=env),
         worker(server, "general", settings=env),
-        worker(server, "plan", settings=env),
+        worker(server, "plan", settings=env) as planning,
         worker(server, "fetch", settings=env),
         server.cache(memory_bytes=0, **settings) as cache,
         server.peer() as broker,
     ):
-        return _play(cache, broker, accesses)
+        planner = psutil.Process(planning.pid)
+        return _play(cache, broker, [planner, *planner.children(recursive=True)], accesses)
 
 
-def _play(cache: Cache, broker: redis.Redis, accesses: Sequence[Access]) -> Played:
+def _play(
+    cache: Cache,
+    broker: redis.Redis,
+    planners: Sequence[psutil.Process],
+    accesses: Sequence[Access],
+) -> Played:
     begin, hits, settled = time.monotonic(), 0, []
+    cpu_s = _cpu_s(planners)
     for number, each in enumerate(accesses, start=1):
         device = cache.device(f"d{each.client}")
         found = cache.device_caches.get(device.id, each.path)
@@ -114,12 +123,18 @@ def _play(cache: Cache, broker: redis.Redis, accesses: Sequence[Access]) -> Play
         if number % REPORTS == 0:
             tell(f"replay: {number:,} of {len(accesses):,}, hits {hits / number:.3f}")
     took = time.monotonic() - begin
+    cpu_ms = 1000 * (_cpu_s(planners) - cpu_s) / len(accesses)
     counters: dict[str, int] = {}
     for name in cache.stores.devices.ids():
         for counter, count in cache.stores.devices.ledger(name).counters.items():
             counters[counter] = counters.get(counter, 0) + count
     recorded = accesses[-1].at - accesses[0].at
-    return Played(len(accesses), hits, recorded, took, Spread.of(settled), counters)
+    return Played(len(accesses), hits, recorded, took, Spread.of(settled), cpu_ms, counters)
+
+
+def _cpu_s(processes: Iterable[psutil.Process]) -> float:
+    """What they have used so far (s)."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def _settle(broker: redis.Redis) -> float:
@@ -148,6 +163,9 @@ def _figures(played: Played, simulated: float) -> list[Figure]:
         Figure("speed_up", played.speed, "times as fast as recorded"),
         Figure.median(
             "settled_p50_ms", played.settled_ms, "from an access until all is done", "ms"
+        ),
+        Figure(
+            "plan_worker_cpu_ms", played.plan_cpu_ms, "of its worker, Celery's too, an access", "ms"
         ),
     ]
     gap = abs(played.hits / played.requests - simulated)
