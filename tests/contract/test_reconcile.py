@@ -177,6 +177,17 @@ def test_links_that_were_told_are_looked_at_too(site: Site) -> None:
     assert site.found() == set()
 
 
+def test_a_link_to_a_folder_that_was_told_is_not_taken_for_one_that_is_gone(site: Site) -> None:
+    site.fill("big", GONE_LEAST)
+    site.sweep()
+    (site.folder / "link").symlink_to("big")
+    assert "file:link/0.txt" in site.report(Changed("link", listing=True))
+    assert (site.sweep().held, site.submitted) == (0, [])
+    (site.folder / "link").unlink()
+    assert {"file:link/0.txt", "folder:link"} <= site.report(Changed("link", listing=True))
+    assert site.found() == set()
+
+
 def test_names_that_no_key_can_have_hurt_nobody(site: Site) -> None:
     site.sweep()
     long = "é" * 120
