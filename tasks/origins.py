@@ -8,7 +8,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from cachekeeper.core.keys import check_path
-from cachekeeper.core.request import MAX_BY, MAX_REASON, check_id
+from cachekeeper.core.request import MAX_BY, MAX_REASON, check_id, check_text
 from cachekeeper.errors import (
     BrokerUnavailable,
     CacheUnavailable,
@@ -62,8 +62,8 @@ def _reported(task: Task, values: tuple[Any, ...], fields: dict[str, Any]) -> di
     try:
         check_fields(values, fields, REPORT)
         paths = _paths(fields.get("paths"))
-        reason = _text("reason", fields.get("reason", "reported"), MAX_REASON)
-        by = _text("by", fields.get("by", sent_by(task)), MAX_BY)
+        reason = check_text("reason", fields.get("reason", "reported"), MAX_REASON)
+        by = check_text("by", fields.get("by", sent_by(task)), MAX_BY)
         id = check_id(fields.get("id", task.request.id))
         report = services(task).change_reporter.report
         found = report(changes_of(paths), reason=reason, by=by, id=id)
@@ -81,12 +81,6 @@ def _paths(given: object) -> list[str]:
     if not isinstance(given, list) or not 1 <= len(given) <= PATHS_AT_MOST:
         raise InvalidInput("paths", given, f"a list of 1 to {PATHS_AT_MOST} paths")
     return [check_path(path, f"paths[{place}]") for place, path in enumerate(given)]
-
-
-def _text(field: str, given: object, at_most: int) -> str:
-    if not isinstance(given, str) or len(given) > at_most:
-        raise InvalidInput(field, given, f"text of at most {at_most} characters")
-    return given
 
 
 def _flag(field: str, given: object) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from cachekeeper.errors import CacheUnavailable, InvalidInput, OriginUnavailable, PermanentError
+from cachekeeper.core.warming import check_job
+from cachekeeper.errors import CacheUnavailable, OriginUnavailable, PermanentError
 from cachekeeper.names import Task as Name
 from tasks.base import again, bury, check_fields, hand_back, services
 
@@ -18,10 +19,7 @@ def warm_files(task: Task, *values: Any, **fields: Any) -> dict[str, Any]:
     """Fetch some of the files of a ``job``."""
     try:
         check_fields(values, fields, ("job",))
-        job = fields.get("job", "")
-        if not isinstance(job, str) or not 1 <= len(job) <= 64:
-            raise InvalidInput("job", job, "the id of a warm job")
-        return _run(task, job, fields)
+        return _run(task, check_job(fields.get("job", ""), "job"), fields)
     except CacheUnavailable as error:
         hand_back(error)
     except PermanentError as error:

@@ -156,6 +156,15 @@ def test_what_was_told_is_not_found_again(site: Site) -> None:
     assert site.found() == set()
 
 
+def test_a_file_in_the_place_of_a_folder_is_told_with_what_was_in_that(site: Site) -> None:
+    site.sweep()
+    (site.folder / "a").rename(site.folder.parent / "elsewhere")
+    (site.folder / "a").write_text("a file")
+    told = site.report(Changed("a", listing=True))
+    assert {"file:a", "folder:a", "file:a/one.txt", "folder:a/b", "file:a/b/three.txt"} <= told
+    assert site.found() == set()
+
+
 def test_links_that_were_told_are_looked_at_too(site: Site) -> None:
     site.sweep()
     (site.folder / "link").symlink_to("a/one.txt")
@@ -165,6 +174,17 @@ def test_links_that_were_told_are_looked_at_too(site: Site) -> None:
     assert site.found() == {"file:link", "file:a/one.txt"}
     (site.folder / "link").unlink()
     assert site.found() == {"file:link", "folder:."}
+    assert site.found() == set()
+
+
+def test_a_link_to_a_folder_that_was_told_is_not_taken_for_one_that_is_gone(site: Site) -> None:
+    site.fill("big", GONE_LEAST)
+    site.sweep()
+    (site.folder / "link").symlink_to("big")
+    assert "file:link/0.txt" in site.report(Changed("link", listing=True))
+    assert (site.sweep().held, site.submitted) == (0, [])
+    (site.folder / "link").unlink()
+    assert {"file:link/0.txt", "folder:link"} <= site.report(Changed("link", listing=True))
     assert site.found() == set()
 
 

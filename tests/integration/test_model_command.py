@@ -115,6 +115,14 @@ def test_an_empty_model_can_be_exported_and_imported(run: Run, cache: Cache) -> 
     assert cache.stores.model.kept().files == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_an_export_that_finds_no_room_says_so(run: Run) -> None:
+    done = run("model", "export", "/dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: output: '/dev/full'")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_an_import_that_is_malformed_changes_nothing(run: Run, learnt: Cache) -> None:
     assert learnt.stores.model.kept().files == 3
     before = run("model", "export").stdout

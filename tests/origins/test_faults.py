@@ -168,6 +168,27 @@ def test_a_content_of_unknown_length_is_refused(server: Faulty, origin: Origin) 
         assert "how large" in refused(ask, "it/a")
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "9" * 19, "-1", "٣"])
+def test_a_length_that_no_file_has_is_none(server: Faulty, tmp_path: Path, length: str) -> None:
+    # Python reads no number of 5000 digits.
+    server.answers["/a"] = status(200, Content_Length=length.encode().decode("latin-1"))
+    assert "how large" in refused(of(server.url, tmp_path).stat, "it/a")
+    row = _folder("/a").replace(
+        "<resourcetype><collection/></resourcetype>",
+        f"<getcontentlength>{length}</getcontentlength>",
+    )
+    server.answers["/a"] = lambda handler: handler.answer(207, _rows(row).encode())
+    webdav = of(server.url.replace("http", "webdav"), tmp_path)
+    assert "how large" in refused(webdav.stat, "it/a")
+
+
+def test_the_length_of_a_part_is_not_that_of_the_file(server: Faulty, origin: Origin) -> None:
+    server.answers["HEAD /a"] = status(405)
+    for span in ("bytes 0-0/*", f"bytes 0-0/{'9' * 5000}"):
+        server.answers["GET /a"] = status(206, Content_Range=span)
+        assert "how large" in refused(origin.stat, "it/a")
+
+
 def test_a_server_that_drips_is_given_up(server: Faulty, tmp_path: Path) -> None:
     """Each byte comes in time, and the file never."""
     origin = of(server.url, tmp_path, **IMPATIENT)
@@ -339,6 +360,10 @@ def _rows(*rows: str, before: str = "") -> str:
 NO_LISTS = {
     "a page of a site": (200, "<html><a href='/elsewhere'>x</a></html>"),
     "a document type": (207, _rows(_folder("/a/"), before="<!DOCTYPE a [<!ENTITY b 'c'>]>")),
+    "an encoding that nobody knows": (
+        207,
+        _rows(_folder("/a/"), before='<?xml version="1.0" encoding="of-nobody"?>'),
+    ),
     "cut XML": (207, _rows(_folder("/a/"))[:-20]),
     "other XML": (207, "<error xmlns='DAV:'/>"),
     "nothing": (207, ""),

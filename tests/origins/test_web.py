@@ -65,6 +65,7 @@ def test_the_links_to_what_lies_in_the_folder_are_its_list(
     [
         ("text/html", "<html><title>Our photos</title><a href='/login'>log in</a></html>"),
         ("text/html", ""),
+        ("text/html", "<title>Index of /</title><![of-nobody[x]]>"),
         ("application/json", '{"files": []}'),
     ],
 )

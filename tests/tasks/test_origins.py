@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from cachekeeper.cli.main import main
 from cachekeeper.client.cache import Cache
 from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.receipt import Status
@@ -80,6 +82,13 @@ def test_a_malformed_report_is_buried_with_the_reason(
     found = letter()
     assert found.kind is Kind.MALFORMED
     assert found.reason.startswith(f"InvalidInput: {named}:") or f"{named}:" in found.reason
+
+
+@pytest.mark.parametrize("reason", ["x" * 201, "\udcff"])
+def test_a_reason_that_would_be_refused_is_not_sent(reason: str) -> None:
+    done = CliRunner().invoke(main, ["changed", "--reason", reason, "a.txt"])
+    assert done.exit_code == 1
+    assert "error: reason: " in done.output
 
 
 def test_a_sweep_finds_what_nobody_told(run: Run, cache: Cache, files: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cachekeeper.client.cache import Cache
+from cachekeeper.core.dead import Kind, Letter
 from cachekeeper.core.device import WARM
 from cachekeeper.core.warming import Place, WarmState
 from cachekeeper.errors import InvalidInput
@@ -16,7 +17,7 @@ from cachekeeper.names import Task
 from cachekeeper.services import warm
 from tests.slow_origin import Gate, slow_origin
 from tests.support import wait_until
-from tests.tasks.conftest import Run
+from tests.tasks.conftest import Run, Send
 from workers.wiring import Wiring
 
 WAIT_S = 30
@@ -92,6 +93,10 @@ class TestASite:
         second.wait(WAIT_S)
         with pytest.raises(InvalidInput, match="warm job"):
             cache.warm_job("nobody").status()
+        # A colon leads to another key of the job; the last is what a shell's \xff becomes.
+        for odd in ("", "x" * 65, f"{first.id}:claims", "\udcff"):
+            with pytest.raises(InvalidInput, match="id: "):
+                cache.warm_job(odd)
 
 
 class TestADevice:
@@ -248,3 +253,13 @@ def test_a_large_folder_is_listed_a_part_at_a_time(
 
 def test_a_job_that_nobody_knows_is_no_work(run: Run) -> None:
     assert run(Task.WARM, job="nobody") == {"state": ""}
+
+
+@pytest.mark.parametrize("job", ["nobody:places", "*", "", 7])
+def test_what_is_no_id_of_a_job_is_buried(
+    send: Send, letter: Callable[[], Letter], job: object
+) -> None:
+    send(Task.WARM, job=job)
+    found = letter()
+    assert found.kind is Kind.MALFORMED
+    assert "job: " in found.reason

@@ -75,6 +75,8 @@ RATE = 4  # a line of a class
         (changed(1, followers=[]), "line 2, followers: []"),
         (changed(1, followers={str(i): [1, 0, 0, 0] for i in range(11)}), "line 2, followers: "),
         (changed(RATE, hits=float("inf")), "line 5, hits: inf"),
+        (changed(RATE, hits=10**400), "line 5, hits: 1000"),
+        (changed(RATE, hits=1e39), "line 5, hits: 1e+39"),
         (changed(RATE, trials=-1), "line 5, trials: -1"),
         (changed(RATE, trials="1"), "line 5, trials: '1'"),
         (changed(RATE, **{"class": "x"}), "line 5, class: 'x'"),

@@ -138,6 +138,22 @@ def test_a_file_is_told_by_the_links_to_it(root: Path, watch: Callable[[], Watch
     assert watched.wait("b.txt").keys() == {"b.txt"}
 
 
+@pytest.mark.parametrize("target", ["../album", ".."])
+def test_a_link_to_a_folder_that_goes_has_all_watched_anew(
+    root: Path, watch: Callable[[], Watched], target: str
+) -> None:
+    """What was watched through it is not watched any more, or told by its name only."""
+    (root / "links").mkdir()
+    (root / "links" / "link").symlink_to(target, target_is_directory=True)
+    watched = watch()
+    (root / "links").rename(root / "moved")
+    assert "watched anew" in wait_until(lambda: watched.error, TOLD_S)
+    assert {"links", "moved"} <= watched.wait("links").keys()
+    anew = watch()
+    (root / "album" / "a.jpg").write_bytes(b"c")
+    anew.wait("album/a.jpg")
+
+
 @pytest.mark.parametrize("how", ["renamed", "deleted", "replaced"])
 def test_a_folder_that_goes_away_ends_it(
     root: Path, watch: Callable[[], Watched], how: str

@@ -17,6 +17,7 @@ from cachekeeper.cli.up import state_option
 from cachekeeper.client.changes import ChangeDesk
 from cachekeeper.core.keys import check_path
 from cachekeeper.core.receipt import Status
+from cachekeeper.core.request import MAX_REASON, check_text
 from cachekeeper.errors import InvalidInput
 from cachekeeper.names import Task
 
@@ -43,6 +44,7 @@ def changed(
     if len(paths) > PATHS_AT_MOST:
         raise InvalidInput("paths", f"{len(paths)} paths", f"at most {PATHS_AT_MOST} at a time")
     checked = [check_path(path.rstrip("/"), "PATHS") for path in paths]
+    check_text("reason", reason, MAX_REASON)
     with open_cache(state) as cache:
         id = uuid.uuid4().hex
         cache.broker.send(Task.REPORT_CHANGES, {"paths": checked, "reason": reason, "id": id})

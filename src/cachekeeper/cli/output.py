@@ -20,9 +20,10 @@ output_option = click.option(
 def write(output: str, lines: Iterable[str]) -> None:
     """Write lines as they are made. Raises InvalidInput."""
     try:
-        file = click.open_file(output, "w", encoding="utf-8")
+        with click.open_file(output, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    except BrokenPipeError:  # whoever reads it has read enough
+        raise
     except OSError as error:
         allowed = f"a file that can be written ({error.strerror})"
         raise InvalidInput("output", output, allowed) from error
-    with file:
-        file.writelines(f"{line}\n" for line in lines)

@@ -274,7 +274,7 @@ class Cache(Looking):
         return self._warming.begin(targets)
 
     def warm_job(self, job: str) -> WarmHandle:
-        """The handle of a warm job that any process began."""
+        """The handle of a warm job that any process began. Raises InvalidInput: that is no id."""
         return self._warming.handle(job)
 
     def origin_of(self, path: str) -> str:

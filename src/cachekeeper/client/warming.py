@@ -12,7 +12,7 @@ from typing import Any, Final
 from cachekeeper.client.broker import Broker
 from cachekeeper.client.namespace import Namespace
 from cachekeeper.core.keys import are_keys, check_path, namespace_of
-from cachekeeper.core.warming import TARGETS_AT_MOST, Place, WarmState, WarmStatus
+from cachekeeper.core.warming import TARGETS_AT_MOST, Place, WarmState, WarmStatus, check_job
 from cachekeeper.errors import BrokerUnavailable, InvalidInput, ReceiptTimeout
 from cachekeeper.names import Task
 from cachekeeper.services.warm import AT_ONCE, resume
@@ -119,8 +119,8 @@ class Warming:
         return handle
 
     def handle(self, job: str) -> WarmHandle:
-        """A job that any process began."""
-        return WarmHandle(job, self._jobs, self._broker)
+        """A job that any process began. Raises InvalidInput: that is no id."""
+        return WarmHandle(check_job(job, "id"), self._jobs, self._broker)
 
     def _is_key(self, target: object) -> bool:
         """What has a namespace that is known: files may have colons in their names, too."""

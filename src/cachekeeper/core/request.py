@@ -117,8 +117,8 @@ def make_request(
         strategy=check_choice(Strategy, strategy),
         consistency=check_choice(Consistency, consistency),
         cascade=_check_bool(cascade),
-        reason=_check_text("reason", reason, MAX_REASON),
-        by=_check_text("by", by, MAX_BY),
+        reason=check_text("reason", reason, MAX_REASON),
+        by=check_text("by", by, MAX_BY),
         at=_check_time(at),
     )
     seeds = len(request.keys) + len(request.tags) + len(request.namespaces)
@@ -182,7 +182,8 @@ def _check_bool(value: object) -> bool:
     return value
 
 
-def _check_text(field: str, value: object, at_most: int) -> str:
+def check_text(field: str, value: object, at_most: int) -> str:
+    """A short text that can be kept. Raises InvalidInput otherwise."""
     if not (isinstance(value, str) and len(value) <= at_most and _can_be_written(value)):
         raise InvalidInput(field, value, f"text of at most {at_most} characters")
     return value

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from cachekeeper.errors import InvalidInput
+
 #: Targets of one job; a folder is one.
 TARGETS_AT_MOST: Final = 10_000
+#: A colon would name another key of a job.
+_JOB: Final = re.compile(r"[0-9a-z]{1,64}")
+
+
+def check_job(value: object, field: str) -> str:
+    """The id of a job. Raises InvalidInput otherwise."""
+    if not (isinstance(value, str) and _JOB.fullmatch(value)):
+        raise InvalidInput(field, value, f"the id of a warm job, text that matches {_JOB.pattern}")
+    return value
 
 
 class WarmState(StrEnum):

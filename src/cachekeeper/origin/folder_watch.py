@@ -41,7 +41,8 @@ def changes(folder: Path, stop: Event) -> Iterator[list[Changed]]:
     themselves. What changes is told by the names of links to it, too.
 
     Raises:
-        OriginUnavailable: the folder is away or another one, or it can't be watched.
+        OriginUnavailable: the folder is away or another one, or it can't be watched; or it has to
+            be watched anew.
     """
     root = folder.resolve()
     watched = _identity(root)
@@ -67,6 +68,8 @@ def changes(folder: Path, stop: Event) -> Iterator[list[Changed]]:
             found = links.by_all_names(_relative(root, batch))
             if found or is_first:
                 yield [Changed(path, listing) for path, listing in sorted(found.items())]
+            if links.astray:
+                raise OriginUnavailable("a link to a folder went: it is watched anew")
             if _identity(root) != watched:
                 raise OriginUnavailable(f"the origin's folder {root} was replaced")
             if any(kind is Change.added for kind, _ in batch):
@@ -96,6 +99,10 @@ class _Links:
         self._root = root
         self._names: dict[str, set[str]] = {}  # path -> links that lead there
         self._links: dict[str, str] = {}  # the opposite
+        # Links to folders, which are watched through them: when such a link goes, the folder that
+        # it led to is not watched any more, or told by the name of the link only.
+        self._to_folders: set[str] = set()
+        self.astray = False
         self._scan("")
 
     def by_all_names(self, changed: dict[str, bool]) -> dict[str, bool]:
@@ -128,6 +135,9 @@ class _Links:
         """Something came or went there; the files in it, if it is a folder."""
         for link in [each for each in self._links if each == path or each.startswith(f"{path}/")]:
             self._names[self._links.pop(link)].discard(link)
+        for link in [e for e in self._to_folders if e == path or e.startswith(f"{path}/")]:
+            self._to_folders.discard(link)
+            self.astray = True
         whole = self._root / path
         if whole.is_symlink():
             self._add(path)
@@ -153,6 +163,8 @@ class _Links:
 
     def _add(self, link: str) -> None:
         whole = self._root / link
+        if whole.is_dir() and len(self._to_folders) < LINKS_AT_MOST:
+            self._to_folders.add(link)
         try:
             leads = os.path.normpath(whole.parent.resolve() / whole.readlink())
         except OSError:

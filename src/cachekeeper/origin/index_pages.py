@@ -39,7 +39,10 @@ def children(root: Root, folder: str, page: str) -> dict[str, bool] | None:
     None when it does not look like the page of a folder at all.
     """
     parsed = _Page()
-    parsed.feed(page)
+    try:
+        parsed.feed(page)
+    except AssertionError:  # as of "<![x": a section that no page of a folder has
+        return None
     base = f"{root}{root.target(folder, folder=True).removeprefix(root.path)}"
     found: dict[str, bool] = {}
     for link in parsed.links:

@@ -37,7 +37,7 @@ def rows(answer: bytes) -> list[Row]:
     try:
         parser.feed(answer)
         parser.close()
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError) as error:  # the latter: an encoding that nobody knows
         raise ValueError(str(error)) from error
     return reader.rows
 

@@ -9,7 +9,7 @@ from cachekeeper.core.ports.origins import Listed, Version
 from cachekeeper.errors import ForbiddenPath, OriginMissing, OriginUnavailable
 from cachekeeper.origin.multistatus import ASKED, DAV, OWNCLOUD_ID, Row, rows
 from cachekeeper.origin.streamed import Content
-from cachekeeper.origin.wire import Wire, token_of
+from cachekeeper.origin.wire import Wire, length_in, token_of
 
 _HEADERS: Final = {"Content-Type": "application/xml; charset=utf-8"}
 
@@ -77,12 +77,12 @@ class WebdavServer:
         return Listed(path, None, row.properties.get(f"{DAV}getetag", "") if tells else "")
 
     def _version(self, path: str, row: Row) -> Version:
-        length = row.properties.get(f"{DAV}getcontentlength", "")
-        if not (length.isascii() and length.isdigit()):
+        length = length_in(row.properties.get(f"{DAV}getcontentlength", ""))
+        if length is None:
             raise OriginUnavailable(f"{self._wire.name}: it does not say how large {path} is")
         etag = row.properties.get(f"{DAV}getetag", "")
         modified = row.properties.get(f"{DAV}getlastmodified", "")
-        return Version(int(length), token_of(etag, modified, int(length)))
+        return Version(length, token_of(etag, modified, length))
 
     def _found(self, path: str, depth: str) -> dict[str, Row]:
         wire = self._wire

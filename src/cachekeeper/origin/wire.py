@@ -34,7 +34,8 @@ REDIRECTS: Final = 3
 TRIES: Final = 2  # a server may close an idle connection at the moment at which we use it
 LEAST_BYTES_PER_S: Final = 256  # less than this, for longer than read_s, is no answer
 LONGEST_ANSWER: Final = 64 * 1024 * 1024  # of what is not a content
-_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")  # of what is longer no file is
+_RANGE: Final = re.compile(rf"bytes ({_LENGTH.pattern})-[0-9]+/({_LENGTH.pattern})")
 
 
 class Answer:
@@ -230,6 +231,11 @@ def token_of(etag: str, modified: str, size: int) -> str:
     return f"{etag} {modified} {size}".strip()
 
 
+def length_in(text: str) -> int | None:
+    """A number of bytes, None if it can be none."""
+    return int(text) if _LENGTH.fullmatch(text) else None
+
+
 def said(error: Exception) -> str:
     """What went wrong, in words that hold neither a header nor a secret."""
     known = {  # the first that fits: some are kinds of others
@@ -245,7 +251,7 @@ def said(error: Exception) -> str:
 
 
 def _size(headers: Mapping[str, str]) -> int | None:
-    if found := _RANGE.fullmatch(headers.get("Content-Range", "")):
-        return int(found[2])
-    length = headers.get("Content-Length", "")
-    return int(length) if length.isascii() and length.isdigit() else None
+    if span := headers.get("Content-Range"):  # beside it, the length is that of a part
+        found = _RANGE.fullmatch(span)
+        return int(found[2]) if found else None
+    return length_in(headers.get("Content-Length", ""))

@@ -74,7 +74,7 @@ class ChangeReporter:
         Raises:
             CacheUnavailable, CacheFull, PendingFull: not all of it was submitted.
         """
-        found, absent = _Found(reason, by, id), list[Changed]()
+        found, absent, came = _Found(reason, by, id), list[Changed](), list[str]()
         for each in changes:
             if not _has_keys(each.path):
                 continue
@@ -91,7 +91,13 @@ class ChangeReporter:
                 found.file(each.path, digest_of(version))
                 if each.listing:
                     found.list_of(folder_of(each.path))
-        folders = self._known.folders_among([each.path for each in absent])
+                    came.append(each.path)
+        folders = self._known.folders_among([*came, *(each.path for each in absent)])
+        for path in came:
+            if path in folders:  # a file took the place of a folder
+                self._flush_when_full(found)
+                found.folder(path, there=False)
+                self._forget(path, found)
         for each in absent:
             self._flush_when_full(found)
             self._no_file(each, found, was_folder=each.path in folders)

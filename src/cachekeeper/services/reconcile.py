@@ -117,6 +117,7 @@ class Reconciler:
         learnt = self._sweeps.state().learnt
         found = compare(known, listed)
         present, gone = self._asked(folder, known, found.gone)
+        gone_folders = self._unlisted(folder, found.gone_folders)
         changed = {**found.changed, **present}
         now: dict[str, bytes | None] = {**changed, **found.new}
         now |= dict.fromkeys((f"{name}/" for name in found.new_folders), FOLDER)
@@ -136,8 +137,8 @@ class Reconciler:
             f"gone/{_topmost(folder)}": len(gone),
         }
         then = [LOOK + inside(folder, name) for name in found.folders]
-        then += [COUNT + inside(folder, name) for name in found.gone_folders]
-        suspect = [CONFIRM + folder] if gone or found.gone_folders else []
+        then += [COUNT + inside(folder, name) for name in gone_folders]
+        suspect = [CONFIRM + folder] if gone or gone_folders else []
         return self._sweeps.done(token, item, then=then, suspect=suspect, counts=counts)
 
     def _asked(
@@ -157,6 +158,18 @@ class Reconciler:
                     changed[name] = now
         return changed, gone
 
+    def _unlisted(self, folder: str, missing: list[str]) -> list[str]:
+        """Of folders that are not listed: those that are not there by a link, either."""
+        if len(missing) > ASKED_AT_MOST:
+            return missing
+        gone = list[str]()
+        for name in missing:
+            try:
+                self._origin.list(inside(folder, name))
+            except (OriginMissing, ForbiddenPath):
+                gone.append(name)
+        return gone
+
     def _count(self, token: str, item: str, folder: str) -> bool:
         """A folder that is not listed: how many files were in it."""
         names = self._known.entries(folder)
@@ -169,11 +182,12 @@ class Reconciler:
         known = self._known.entries(folder)
         found = compare(known, self._origin.list(folder))
         _, gone = self._asked(folder, known, found.gone)
-        if gone or found.gone_folders:
+        gone_folders = self._unlisted(folder, found.gone_folders)
+        if gone or gone_folders:
             keys = [file_key(inside(folder, name)) for name in gone]
             self._submit([*keys, folder_key(folder)])
-        names = [*gone, *(f"{name}/" for name in found.gone_folders)]
-        then = [FORGET + inside(folder, name) for name in found.gone_folders]
+        names = [*gone, *(f"{name}/" for name in gone_folders)]
+        then = [FORGET + inside(folder, name) for name in gone_folders]
         if not self._sweeps.done(token, item, then=then, counts={"gone": len(gone)}):
             return False
         # Not before: killed in between, nobody would know of the folders that are to be forgotten.

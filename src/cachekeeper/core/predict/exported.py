@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any, Final
 
 from cachekeeper.core.keys import check_path
@@ -20,6 +19,7 @@ from cachekeeper.errors import InvalidInput
 
 VERSION: Final = 1
 LAST_DAY: Final = 65535
+MOST_TRIALS: Final = 1_000_000  # far above those at which counts are halved
 _KIND = f"[{re.escape(''.join(Relation))}]"
 _CLASS: Final = re.compile(rf"{_KIND}(?:[a-z0-9]{{0,8}}>[a-z0-9]{{0,8}}|\*)")
 _OUTCOME: Final = re.compile(rf"{_KIND}(?:10|[0-9]):[0-6]")
@@ -146,8 +146,12 @@ def _whole(at: str, given: Any, most: int) -> int:
 
 
 def _number(at: str, given: Any) -> float:
-    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given < inf:
-        raise InvalidInput(at, given, "a number that is at least 0")
+    if (
+        not isinstance(given, int | float)
+        or isinstance(given, bool)
+        or not 0 <= given <= MOST_TRIALS
+    ):
+        raise InvalidInput(at, given, f"a number from 0 to {MOST_TRIALS}")
     return float(given)
 
 
