@@ -38,8 +38,8 @@ PROJECT = ROOT / "pyproject.toml"
 
 LINTERS = ("ruff check", "ruff format --check", "mypy", "lint-imports")
 
-#: Most tests wait for other processes; those of one file share what is dear to set up. `-n 0`, later
-#: on the command line, has them run in one process.
+#: Most tests wait for other processes; those of one file share what is dear to set up. `-n 0`,
+#: later on the command line, has them run in one process.
 SIDE_BY_SIDE = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 
 #: What each name runs, given its arguments; several commands run in turn, whatever fails.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from cachekeeper.errors import ForbiddenPath, OriginMissing, OriginUnavailable
+from cachekeeper.origin import mounted
 from cachekeeper.origin.opening import opened
 from cachekeeper.settings import Settings
 from tests.origins.conftest import aged
@@ -82,3 +84,23 @@ def test_one_that_is_away_keeps_no_other(tmp_path: Path) -> None:
         stop.set()
         thread.join(30)
         assert not thread.is_alive()
+
+
+def test_when_one_comes_back_whoever_watches_is_told_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changed while it was away was told by nobody."""
+    monkeypatch.setattr(mounted, "AGAIN_S", 0.1)
+    for name in ("stays", "goes"):
+        (tmp_path / name).mkdir()
+    folders = {name: {"url": str(tmp_path / name)} for name in ("stays", "goes")}
+    origin = opened(Settings(state=tmp_path, origins=folders))
+    assert origin is not None
+    batches = origin.watch(threading.Event())
+    next(batches)
+    next(batches)
+    shutil.rmtree(tmp_path / "goes")
+    (tmp_path / "goes").mkdir()
+    with pytest.raises(OriginUnavailable, match="goes was not watched for a while"):
+        for _ in batches:
+            pass

@@ -70,7 +70,8 @@ def changes(folder: Path, stop: Event) -> Iterator[list[Changed]]:
                 yield [Changed(path, listing) for path, listing in sorted(found.items())]
             if links.astray:
                 raise OriginUnavailable("a link to a folder went: it is watched anew")
-            if _identity(root) != watched:
+            # A folder that is made anew may have the number of the one that was deleted.
+            if (Change.deleted, str(root)) in batch or _identity(root) != watched:
                 raise OriginUnavailable(f"the origin's folder {root} was replaced")
             if any(kind is Change.added for kind, _ in batch):
                 _check_limit(root)

@@ -15,6 +15,9 @@ from cachekeeper.errors import ForbiddenPath, NotListable, OriginMissing, Origin
 AGAIN_S: Final = 30.0  # after which an origin that could not be watched is tried again
 LOOK_S: Final = 0.2  # how soon a watcher sees that it is to stop
 
+#: A batch of changes, or why all have to be watched anew.
+Told = list[Changed] | OriginUnavailable
+
 log = logging.getLogger(__name__)
 
 
@@ -53,8 +56,12 @@ class MountedOrigins:
 
         One that is away is tried again, and one that has no lists is left out: neither keeps the
         others.
+
+        Raises:
+            OriginUnavailable: one is watched again that was not for a while. What changed then was
+                not told, so whoever watches has to look for it, as after any such error.
         """
-        told: Queue[list[Changed]] = Queue(maxsize=100)
+        told: Queue[Told] = Queue(maxsize=100)
         ended = Event()
         threads = [
             Thread(target=_watch, args=(name, origin, told, ended), daemon=True)
@@ -65,9 +72,12 @@ class MountedOrigins:
         try:
             while not stop.is_set():
                 try:
-                    yield told.get(timeout=LOOK_S)
+                    found = told.get(timeout=LOOK_S)
                 except Empty:
                     continue
+                if isinstance(found, OriginUnavailable):
+                    raise found
+                yield found
         finally:
             ended.set()
 
@@ -86,7 +96,7 @@ class MountedOrigins:
             raise OriginMissing(f"there is no origin {name!r}; there are {known}") from None
 
 
-def _tell(told: Queue[list[Changed]], batch: list[Changed], ended: Event) -> None:
+def _tell(told: Queue[Told], batch: Told, ended: Event) -> None:
     """Wait for room as long as somebody may take it."""
     while not ended.is_set():
         try:
@@ -96,11 +106,15 @@ def _tell(told: Queue[list[Changed]], batch: list[Changed], ended: Event) -> Non
         return
 
 
-def _watch(name: str, origin: Origin, told: Queue[list[Changed]], ended: Event) -> None:
+def _watch(name: str, origin: Origin, told: Queue[Told], ended: Event) -> None:
     """Until ``ended``, in a thread of its own."""
+    missed = False
     while not ended.is_set():
         try:
             for batch in origin.watch(ended):
+                if missed:
+                    _tell(told, OriginUnavailable(f"{name} was not watched for a while"), ended)
+                    return
                 _tell(told, [each._replace(path=f"{name}/{each.path}") for each in batch], ended)
         except NotListable as error:
             log.warning("origin_not_watched origin=%s: %s", name, error)
@@ -109,4 +123,5 @@ def _watch(name: str, origin: Origin, told: Queue[list[Changed]], ended: Event) 
             log.warning("origin_not_watched origin=%s again_s=%g: %s", name, AGAIN_S, error)
         except Exception:
             log.exception("origin_not_watched origin=%s again_s=%g", name, AGAIN_S)
+        missed = True
         ended.wait(AGAIN_S)
