@@ -35,7 +35,10 @@ def _page(outcome: Outcome) -> Iterator[str]:
     yield f"**{len(wrong)} wrong.**\n" if wrong else "**Nothing wrong.**\n"
     yield from (f"- {said}" for said in wrong[:WRONG_SHOWN])
     yield "\n## Memory, descriptors, threads\n"
-    yield f"At most {GROWTH_AT_MOST:.0%} more memory than after warm-up; of the server without its log of invalidations.\n"
+    yield (
+        f"At most {GROWTH_AT_MOST:.0%} more memory than after warm-up; of the server without its "
+        "log of invalidations and its marks.\n"
+    )
     yield from _table(
         [
             "process",
