@@ -52,6 +52,19 @@ def cached(run: Run, key: str) -> bool:
         return cache.why(key).state == "fresh"
 
 
+def made(run: Run) -> bool:
+    """Whether all of the chain is in a shared tier; if it is not, the picture is changed once.
+
+    What was made while the morning's last changes came may be in no shared tier. It is made again
+    when somebody looks at it, and a reader does after each change.
+    """
+    try:
+        return wait_until(lambda: cached(run, ALBUM) and cached(run, f"thumb:{PICTURE}"), 5)
+    except AssertionError:
+        shown_after(run, PICTURE, f"another picture at {time.time()}")
+        return False
+
+
 def test_it_plays_and_invites(run: Run) -> None:
     said = run.said()
     assert "│ fails │" not in said
@@ -61,14 +74,15 @@ def test_it_plays_and_invites(run: Run) -> None:
 
 
 def test_an_edit_shows_as_one_line(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    wait_until(lambda: cached(run, ALBUM), 15)
+    wait_until(lambda: made(run), 60)
+    before = run.said()
     line, seconds = shown_after(run, PICTURE, "no picture any more")
     with capsys.disabled():
         print(f"\n  the line of an edit after {1000 * seconds:.0f} ms: {line}")
     assert line.startswith(f"{CHAIN}   ")
     assert CLEAN in line
     assert line.endswith(" ms")
-    assert run.said().count(CHAIN) == 1
+    assert run.said().removeprefix(before).count(CHAIN) == 1
 
 
 def test_why_in_a_second_terminal(run: Run) -> None:
