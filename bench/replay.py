@@ -141,7 +141,7 @@ def _settle(broker: redis.Redis) -> float:
     """Wait until the workers have nothing to do; for how long (s)."""
     begin = time.monotonic()
     while broker.exists(*AT_WORK) and time.monotonic() - begin < SETTLED_S:
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # between two looks at the queues
     return time.monotonic() - begin
 
 

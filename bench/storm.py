@@ -229,7 +229,7 @@ class _Bench:
                     del held[tier]
                 if time.perf_counter() - begun > NEVER_S:
                     raise RuntimeError(f"{path} is served from {', '.join(held)} still")
-                time.sleep(LOOK_S)
+                time.sleep(LOOK_S)  # between two looks
         all_tiers = [max(each) for each in zip(*took.values(), strict=True)]
         return {
             "save_to_clean_p50_s": Spread.of(all_tiers).median,

@@ -130,7 +130,7 @@ def _until_nothing(look: Callable[[], list[str]], end: float) -> list[str]:
             left = [str(error)]
         if not left or time.monotonic() > end:
             return left
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # between two looks
 
 
 def _letters(world: World) -> int:
